@@ -1,0 +1,363 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// How long a failed effect waits: firstDelay after the first try, twice that
+// after each further one, at most maxDelay.
+const (
+	firstDelay = 500 * time.Millisecond
+	maxDelay   = 5 * time.Minute
+	// maxCrowdDelay bounds the wait of an effect whose kind was at its share: it
+	// has not failed, and its turn may come at any moment.
+	maxCrowdDelay = 30 * time.Second
+)
+
+// An Outbox leases effects that are due and has them performed, at least once
+// each. Any number of outboxes, in any number of processes, may work on one Store.
+//
+// Fill in Store and Do, call Run once, and Nudge after every commit in this
+// process that owes something. The zero values of the other fields are good.
+//
+// An effect's Try counts how often it was handed out, not how often it was really
+// tried: a crash, a lease that ran out and a kind at its share count too. So give
+// up by deadline, never by Try.
+type Outbox struct {
+	Store Store
+
+	// Do performs the effect and settles it in a commit of its own, together with
+	// what came of it. If it returns an error the effect is put off: until the
+	// time told by a [Later] in the error's chain, else by exponential back-off
+	// with jitter. The error's text becomes the note, so it holds no secret and
+	// no address. If it returns nil without having settled, the effect is handed
+	// out again when the lease runs out. A panic is put off like an error.
+	//
+	// The context ends shortly before the lease does; Do must then return.
+	Do func(ctx context.Context, l Lease) error
+
+	Now func() time.Time // the clock that effects are due by; time.Now
+	Log *slog.Logger     // a line per effect: debug when done, warn when put off; slog.Default
+
+	Workers  int            // effects performed at once; 32
+	Share    int            // of them at most for one kind, so that a slow kind cannot hold up the others; three quarters of Workers
+	LeaseFor time.Duration  // how long one try may take; a minute
+	Poll     time.Duration  // how often to look for what fell due without a nudge; a second
+	Grace    time.Duration  // how long Run lets what is under way go on when it is to end; 10 seconds
+	Rand     func() float64 // jitter, in [0,1); math/rand/v2's
+
+	once  sync.Once
+	nudge chan struct{} // holds one when somebody nudged
+	slots chan struct{} // holds one for each worker that is taken
+	all   sync.WaitGroup
+
+	mu       sync.Mutex
+	inFlight int            // effects being performed or put off
+	busy     map[string]int // effects being performed, by kind
+	round    int64          // calls of Lease so far
+	idle     int64          // the last round that found nothing due while nothing was in flight
+	news     chan struct{}  // closed and renewed when idle has moved or inFlight fell to 0
+}
+
+// A Later is an error of Do that says when to try again: after a rate limit, or
+// when a deadline has moved.
+type Later struct {
+	At  time.Time
+	Err error
+}
+
+func (e *Later) Error() string { return fmt.Sprintf("later: %v", e.Err) }
+func (e *Later) Unwrap() error { return e.Err }
+
+// init makes the zero value usable, whichever method is called first.
+func (o *Outbox) init() {
+	o.once.Do(func() {
+		if o.Now == nil {
+			o.Now = time.Now
+		}
+		if o.Log == nil {
+			o.Log = slog.Default()
+		}
+		if o.Rand == nil {
+			o.Rand = rand.Float64
+		}
+		o.Workers = max(cmp.Or(o.Workers, 32), 1)
+		o.Share = min(max(cmp.Or(o.Share, o.Workers*3/4), 1), o.Workers)
+		o.LeaseFor = cmp.Or(o.LeaseFor, time.Minute)
+		o.Poll = cmp.Or(o.Poll, time.Second)
+		o.Grace = cmp.Or(o.Grace, 10*time.Second)
+		o.nudge = make(chan struct{}, 1)
+		o.slots = make(chan struct{}, o.Workers)
+		o.busy = map[string]int{}
+		o.news = make(chan struct{})
+	})
+}
+
+// Nudge has the outbox look at once for what is due. It never blocks, and any
+// number of nudges are as good as one.
+func (o *Outbox) Nudge() {
+	o.init()
+	select {
+	case o.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// InFlight is the number of effects that are being performed or put off.
+func (o *Outbox) InFlight() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.inFlight
+}
+
+// WaitIdle returns when the outbox, asked anew, has found nothing due while
+// nothing was in flight; effects that are due later do not count. Run must be
+// running. The error is the context's.
+func (o *Outbox) WaitIdle(ctx context.Context) error {
+	o.init()
+	o.mu.Lock()
+	asked := o.round
+	for o.idle <= asked {
+		news := o.news
+		o.mu.Unlock()
+		o.Nudge()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		o.mu.Lock()
+	}
+	o.mu.Unlock()
+	return nil
+}
+
+// Run leases and performs until ctx is done. It then leases no more, lets what is
+// under way go on for Grace, cuts it off, and returns nil when all of it has
+// ended. It returns an error at once if the Store was closed.
+func (o *Outbox) Run(ctx context.Context) error {
+	o.init()
+	work, cutOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer cutOff()
+	err := o.leaseUntil(ctx, work)
+	grace := time.AfterFunc(o.Grace, cutOff)
+	defer grace.Stop()
+	o.all.Wait()
+	return err
+}
+
+// leaseUntil is the loop. What it starts runs under work, which outlives ctx.
+func (o *Outbox) leaseUntil(ctx, work context.Context) error {
+	failures := int64(0)
+	for {
+		free := o.takeWorkers(ctx)
+		if free == 0 {
+			return nil
+		}
+		found, err := o.leaseRound(ctx, work, free)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrClosed):
+			return fmt.Errorf("outbox: %w", err)
+		case err != nil:
+			failures++
+			o.Log.Warn("cannot lease effects", "err", err, "failures", failures)
+			// No nudge shortens this: the store that does not answer is the same.
+			pause(ctx, nil, min(o.delay(failures), 10*o.Poll))
+			continue
+		}
+		failures = 0
+		if found == 0 {
+			pause(ctx, o.nudge, o.Poll)
+		}
+	}
+}
+
+// pause waits until ctx is done, the time is over, or somebody nudges.
+func pause(ctx context.Context, nudge <-chan struct{}, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-nudge:
+	}
+}
+
+// takeWorkers waits for a free worker and takes all there are. It returns 0 when
+// ctx is done. Nothing is ever leased that must then wait for a worker.
+func (o *Outbox) takeWorkers(ctx context.Context) int {
+	select {
+	case <-ctx.Done():
+		return 0
+	case o.slots <- struct{}{}:
+	}
+	for taken := 1; ; taken++ {
+		select {
+		case o.slots <- struct{}{}:
+		default:
+			return taken
+		}
+	}
+}
+
+// leaseRound leases once for that many workers and starts them.
+func (o *Outbox) leaseRound(ctx, work context.Context, workers int) (found int, err error) {
+	o.mu.Lock()
+	o.round++
+	quiet := o.inFlight == 0 // and so it stays: only this loop starts anything
+	o.mu.Unlock()
+
+	now := o.Now()
+	leases, err := o.Store.Lease(ctx, now, now.Add(o.LeaseFor), workers)
+	for range workers - len(leases) {
+		<-o.slots
+	}
+	for _, l := range leases {
+		o.start(work, l)
+	}
+	if err == nil && len(leases) == 0 && quiet {
+		o.mu.Lock()
+		o.idle = o.round
+		o.tell()
+		o.mu.Unlock()
+	}
+	return len(leases), err
+}
+
+// tell wakes all who wait for news; o.mu is held.
+func (o *Outbox) tell() {
+	close(o.news)
+	o.news = make(chan struct{})
+}
+
+// start gives a worker, taken already, its effect.
+func (o *Outbox) start(work context.Context, l Lease) {
+	o.mu.Lock()
+	o.inFlight++
+	o.busy[l.Kind]++
+	crowded := o.busy[l.Kind] > o.Share
+	if crowded {
+		o.busy[l.Kind]--
+	}
+	o.mu.Unlock()
+	o.all.Go(func() {
+		defer o.end(l.Kind, crowded)
+		if crowded {
+			o.stepBack(work, l)
+		} else {
+			o.perform(work, l)
+		}
+	})
+}
+
+// end gives the worker back, last of all: whoever takes it next must not find
+// this effect still counted.
+func (o *Outbox) end(kind string, crowded bool) {
+	defer func() { <-o.slots }()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !crowded {
+		o.busy[kind]--
+		if o.busy[kind] == 0 {
+			delete(o.busy, kind)
+		}
+	}
+	if o.inFlight--; o.inFlight == 0 {
+		o.tell()
+	}
+}
+
+// margin is kept between the end of Do's context and the end of the lease, for
+// the put-off.
+func (o *Outbox) margin() time.Duration { return min(o.LeaseFor/4, 5*time.Second) }
+
+func (o *Outbox) perform(work context.Context, l Lease) {
+	log := o.Log.With("effect", l.ID, "kind", l.Kind, "try", l.Try, "shard", l.Shard)
+	err := errors.New("the lease came too late to begin")
+	if left := l.Until.Sub(o.Now()) - o.margin(); left > 0 {
+		ctx, cancel := context.WithTimeout(work, left)
+		err = o.call(ctx, log, l)
+		cancel()
+	}
+	if err == nil {
+		log.Debug("effect done")
+		return
+	}
+	now := o.Now()
+	due := now.Add(o.delay(l.Try))
+	var later *Later
+	if errors.As(err, &later) && later.At.After(now) {
+		due = later.At
+	}
+	log.Warn("effect put off", "err", err, "due", due)
+	o.putOff(work, log, l, due, cut(err.Error()))
+}
+
+// call calls Do and turns a panic into an error.
+func (o *Outbox) call(ctx context.Context, log *slog.Logger, l Lease) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.Error("panic in an effect", "panic", p, "stack", string(debug.Stack()))
+			err = errors.New("panic: see the log")
+		}
+	}()
+	return o.Do(ctx, l)
+}
+
+// stepBack puts off an effect whose kind has all the workers that it may have, so
+// that this worker is free for another kind. The note of its last failure stays.
+func (o *Outbox) stepBack(work context.Context, l Lease) {
+	log := o.Log.With("effect", l.ID, "kind", l.Kind, "try", l.Try, "shard", l.Shard)
+	due := o.Now().Add(min(o.delay(l.Try), maxCrowdDelay))
+	log.Debug("effect put off: its kind is at its share of workers", "due", due)
+	o.putOff(work, log, l, due, l.Note)
+}
+
+// putOff gives the effect back. It may go on when work has been cut off: the
+// margin bounds it. If it fails the lease just runs out.
+func (o *Outbox) putOff(work context.Context, log *slog.Logger, l Lease, due time.Time, note string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), o.margin())
+	defer cancel()
+	err := o.Store.Commit(ctx, Change{Shard: l.Shard, PutOff: []PutOff{{ID: l.ID, Try: l.Try, Due: due, Note: note}}})
+	switch {
+	case errors.Is(err, ErrStale): // settled, or another try's by now: nothing to give back
+		log.Debug("effect is no longer held")
+	case err != nil:
+		log.Warn("cannot put the effect off: its lease runs out instead", "err", err)
+	}
+}
+
+// delay is the back-off after that many tries: between half of a power of two and
+// the whole, so that what failed together does not come back together.
+func (o *Outbox) delay(tries int64) time.Duration {
+	d := maxDelay
+	if doublings := tries - 1; doublings < 10 { // 2¹⁰ times half a second is more than the maximum
+		d = min(firstDelay<<max(doublings, 0), maxDelay)
+	}
+	return d/2 + time.Duration(o.Rand()*float64(d/2))
+}
+
+// cut makes a note of an error's text: valid UTF-8 of at most MaxNote bytes.
+func cut(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= MaxNote {
+		return text
+	}
+	end := MaxNote
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end]
+}

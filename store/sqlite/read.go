@@ -1,0 +1,172 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"hashtill/store"
+)
+
+// reading begins a call that reads a shard.
+func (d *DB) reading(ctx context.Context, shard int) error {
+	if err := store.ValidShard(shard); err != nil {
+		return err
+	}
+	return d.enter(ctx)
+}
+
+// Get implements [store.Store].
+func (d *DB) Get(ctx context.Context, shard int, keys ...string) ([]store.Record, error) {
+	if err := d.reading(ctx, shard); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	recs := make([]store.Record, len(keys))
+	err := d.oneMoment(ctx, `SELECT version, value FROM record WHERE shard = ? AND key = ?`, shard, keys,
+		func(i int, row *sql.Row) error {
+			recs[i].Key = keys[i]
+			err := row.Scan(&recs[i].Version, &recs[i].Value)
+			if err == nil {
+				recs[i].Value = blob(recs[i].Value)
+			}
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	return recs, nil
+}
+
+// Counts implements [store.Store].
+func (d *DB) Counts(ctx context.Context, shard int, keys ...string) ([]int64, error) {
+	if err := d.reading(ctx, shard); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	counts := make([]int64, len(keys))
+	err := d.oneMoment(ctx, `SELECT n FROM count WHERE shard = ? AND key = ?`, shard, keys,
+		func(i int, row *sql.Row) error { return row.Scan(&counts[i]) })
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
+}
+
+// oneMoment asks for each of the keys and has the row scanned; there may be none.
+// More than one key takes a transaction, which sees one moment.
+func (d *DB) oneMoment(ctx context.Context, query string, shard int, keys []string, scan func(i int, row *sql.Row) error) error {
+	stmt, err := d.queries.get(query)
+	if err != nil {
+		return fmt.Errorf("sqlite: %w", err)
+	}
+	if len(keys) > 1 {
+		tx, err := d.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			return fmt.Errorf("sqlite: %w", err)
+		}
+		defer tx.Rollback() // it has only read
+		stmt = tx.StmtContext(ctx, stmt)
+	}
+	for i, key := range keys {
+		if err := scan(i, stmt.QueryRowContext(ctx, shard, key)); err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("sqlite: %w", err)
+		}
+	}
+	return nil
+}
+
+// Scan implements [store.Store]; the order is that of the keys' bytes. The cursor
+// is the last key of the page.
+func (d *DB) Scan(ctx context.Context, shard int, prefix, cursor string, limit int) ([]store.Record, string, error) {
+	if err := d.reading(ctx, shard); err != nil {
+		return nil, "", err
+	}
+	defer d.leave()
+	limit = max(limit, 1)
+	query, args := `SELECT key, version, value FROM record WHERE shard = ? AND key > ? AND key >= ? ORDER BY key LIMIT ?`,
+		[]any{shard, cursor, prefix, limit + 1}
+	if end := after(prefix); end != "" {
+		query, args = `SELECT key, version, value FROM record WHERE shard = ? AND key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?`,
+			[]any{shard, cursor, prefix, end, limit + 1}
+	}
+	recs, err := page(ctx, d, query, args, func(rows *sql.Rows) (r store.Record, err error) {
+		err = rows.Scan(&r.Key, &r.Version, &r.Value)
+		r.Value = blob(r.Value)
+		return r, err
+	})
+	if err != nil || len(recs) <= limit {
+		return recs, "", err
+	}
+	return recs[:limit], recs[limit-1].Key, nil
+}
+
+// after is the least string that is greater than all that begin with the prefix,
+// or "" if there is none.
+func after(prefix string) string {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] < 0xff {
+			return prefix[:i] + string([]byte{prefix[i] + 1})
+		}
+	}
+	return ""
+}
+
+// Owed implements [store.Store]; the order is that of the ids' bytes.
+func (d *DB) Owed(ctx context.Context, shard int, cursor string, limit int) ([]store.Owed, string, error) {
+	if err := d.reading(ctx, shard); err != nil {
+		return nil, "", err
+	}
+	defer d.leave()
+	limit = max(limit, 1)
+	owed, err := page(ctx, d, `SELECT id, kind, due, body, try, note FROM effect WHERE shard = ? AND id > ? ORDER BY id LIMIT ?`,
+		[]any{shard, cursor, limit + 1}, func(rows *sql.Rows) (store.Owed, error) {
+			o, due := store.Owed{Shard: shard}, int64(0)
+			err := rows.Scan(&o.ID, &o.Kind, &due, &o.Body, &o.Try, &o.Note)
+			o.Due = time.UnixMilli(due).UTC()
+			return o, err
+		})
+	if err != nil || len(owed) <= limit {
+		return owed, "", err
+	}
+	return owed[:limit], owed[limit-1].ID, nil
+}
+
+// page reads the rows of a query.
+func page[V any](ctx context.Context, d *DB, query string, args []any, scan func(*sql.Rows) (V, error)) ([]V, error) {
+	stmt, err := d.queries.get(query)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	defer rows.Close()
+	var page []V
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("sqlite: %w", err)
+		}
+		page = append(page, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	return page, nil
+}
+
+// anyDue says whether an effect is due.
+func (d *DB) anyDue(ctx context.Context, now time.Time) (due bool, err error) {
+	stmt, err := d.queries.get(`SELECT EXISTS (SELECT 1 FROM effect WHERE due <= ?)`)
+	if err == nil {
+		err = stmt.QueryRowContext(ctx, now.UnixMilli()).Scan(&due)
+	}
+	if err != nil {
+		return false, fmt.Errorf("sqlite: %w", err)
+	}
+	return due, nil
+}

@@ -1,0 +1,193 @@
+// Package sqlite keeps a [store.Store] in one SQLite file, by modernc.org/sqlite,
+// which needs no C compiler. It is the default back-end.
+//
+// # Durability
+//
+// The file is in WAL mode with synchronous=FULL: when Commit or Lease returns nil
+// the write-ahead log has been synced, and the Change survives the death of the
+// process and of the machine, as far as its disk keeps what it has synced
+// (https://www.sqlite.org/pragma.html#pragma_synchronous).
+//
+// # One writer, many at once
+//
+// One goroutine writes. It takes what is waiting, at most [maxBatch] calls, into
+// one transaction, and syncs once for all of them; each Change stands in a
+// savepoint, so that it succeeds or fails alone. Nobody waits for company: what
+// arrives while a batch is being written makes the next. The queue is bounded,
+// and a call whose context ends before the writer has taken it up has not
+// happened.
+//
+// Readers have connections of their own and never wait for the writer.
+//
+// # Other processes
+//
+// Another process may open the same file, to read and to write: SQLite's locks
+// keep them apart, and a writer waits up to [busyTimeout] for the other. The file
+// must be on a local disk, as WAL does not work over a network file system
+// (https://www.sqlite.org/wal.html).
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"hashtill/store"
+)
+
+const (
+	// busyTimeout is how long a writer waits for another process to finish.
+	busyTimeout = 10 * time.Second
+	// checkpointPages is the length of the write-ahead log from which on it is
+	// copied back into the file: 64 MB of pages of 4 KB. Long enough that pages
+	// written again and again are copied once, short enough to be read quickly at
+	// start after a crash.
+	checkpointPages = 16_000
+)
+
+// DB is a store in a SQLite file.
+type DB struct {
+	path    string
+	write   *sql.DB // one connection, which the writer holds
+	writer  *writer
+	read    *sql.DB
+	queries *statements // on read
+
+	mu     sync.RWMutex // held for reading by every call under way
+	closed bool
+}
+
+var _ store.Store = (*DB)(nil)
+
+// Open opens the store in the file at path, and makes the file, readable by its
+// owner only, if there is none. An older schema is brought forward. A file that
+// is no database, another program's database, or one that a newer Hashtill has
+// written is left as it is and refused; the error says what to do.
+func Open(ctx context.Context, path string) (*DB, error) {
+	d := &DB{path: path}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(explain(path, err), d.release())
+	}
+	return d, nil
+}
+
+func (d *DB) open(ctx context.Context) error {
+	abs, err := create(d.path)
+	if err != nil {
+		return err
+	}
+	d.write = connect(abs, 1,
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
+		"synchronous(FULL)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
+		fmt.Sprintf("journal_size_limit(%d)", 2*checkpointPages*4096),
+		"cache_size(-32768)", // 32 MB
+		"temp_store(MEMORY)", // savepoints remember pages there
+	)
+	conn, err := d.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	d.writer = newWriter(conn)
+	if err := prepare(ctx, conn, migrations); err != nil {
+		return err
+	}
+	d.read = connect(abs, max(4, runtime.GOMAXPROCS(0)),
+		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "query_only(1)")
+	d.queries = newStatements(d.read)
+	if err := d.read.PingContext(ctx); err != nil {
+		return err
+	}
+	go d.writer.run() // to the end of Close
+	return nil
+}
+
+// enter begins a call; leave ends it.
+func (d *DB) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d.mu.RLock()
+	if d.closed {
+		d.mu.RUnlock()
+		return store.ErrClosed
+	}
+	return nil
+}
+
+func (d *DB) leave() { d.mu.RUnlock() }
+
+// Close implements [store.Store]. The write-ahead log is copied back into the
+// file, if no other process has it open.
+func (d *DB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return store.ErrClosed
+	}
+	d.closed = true
+	d.writer.stop()
+	return d.release()
+}
+
+// release closes the connections, the writer's last: it is the one that may copy
+// the log back.
+func (d *DB) release() error {
+	var errs []error
+	if d.read != nil {
+		errs = append(errs, d.queries.close(), d.read.Close())
+	}
+	if d.writer != nil {
+		errs = append(errs, d.writer.release())
+	}
+	if d.write != nil {
+		errs = append(errs, d.write.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// A preparer is a *sql.DB or a *sql.Conn.
+type preparer interface {
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+// statements are prepared when first used and kept, so that each stands in the
+// code beside its call.
+type statements struct {
+	on   preparer
+	mu   sync.Mutex
+	kept map[string]*sql.Stmt
+}
+
+func newStatements(on preparer) *statements {
+	return &statements{on: on, kept: map[string]*sql.Stmt{}}
+}
+
+func (s *statements) get(query string) (*sql.Stmt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stmt, ok := s.kept[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := s.on.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, err
+	}
+	s.kept[query] = stmt
+	return stmt, nil
+}
+
+func (s *statements) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, stmt := range s.kept {
+		errs = append(errs, stmt.Close())
+	}
+	clear(s.kept)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,197 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"hashtill/store"
+)
+
+const (
+	// maxBatch is how many calls share a transaction at most, and how many may
+	// wait for the writer before further callers wait outside.
+	maxBatch = 1024
+	// maxBatchParts keeps a batch of large Changes from taking long.
+	maxBatchParts = 16 * maxBatch
+)
+
+// A job is one call that writes. It either happens whole, within the writer's
+// transaction, or it is answered by an error.
+type job struct {
+	ctx   context.Context
+	do    func(w *writer) error // a *store.GuardError undoes this job alone, another error the batch
+	parts int                   // its size
+	taken atomic.Bool           // by the writer, or withdrawn by the caller: who is first decides
+	err   error
+	done  chan struct{} // closed when err is final
+}
+
+// A writer owns the one connection that writes.
+type writer struct {
+	conn  *sql.Conn
+	stmts *statements
+	jobs  chan *job
+	ended chan struct{}
+}
+
+func newWriter(conn *sql.Conn) *writer {
+	return &writer{
+		conn:  conn,
+		stmts: newStatements(conn),
+		jobs:  make(chan *job, maxBatch),
+		ended: make(chan struct{}),
+	}
+}
+
+// call has the writer do something and waits for the answer. If ctx ends before
+// the writer has taken it up, it does not happen; afterwards the answer is near
+// and worth waiting for.
+func (w *writer) call(ctx context.Context, parts int, do func(*writer) error) error {
+	j := &job{ctx: ctx, do: do, parts: parts, done: make(chan struct{})}
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		if j.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-j.done
+	}
+	return j.err
+}
+
+// stop ends the writer when all calls have been answered. No call may follow.
+func (w *writer) stop() {
+	close(w.jobs)
+	<-w.ended
+}
+
+// release lets go of the connection.
+func (w *writer) release() error { return errors.Join(w.stmts.close(), w.conn.Close()) }
+
+func (w *writer) run() {
+	defer close(w.ended)
+	for j := range w.jobs {
+		if j.take() {
+			w.batch(j)
+		}
+	}
+}
+
+// take makes the job the writer's, if its caller still wants it.
+func (j *job) take() bool { return j.ctx.Err() == nil && j.taken.CompareAndSwap(false, true) }
+
+// batch does the job, and all others that are waiting, in one transaction, and
+// answers them when it is durable.
+func (w *writer) batch(j *job) {
+	batch := []*job{j}
+	err := w.exec("BEGIN IMMEDIATE")
+	for parts := 0; err == nil; j = batch[len(batch)-1] {
+		if err = w.do(j); err != nil {
+			break
+		}
+		if parts += j.parts; parts >= maxBatchParts || len(batch) == maxBatch {
+			break
+		}
+		next := w.waiting()
+		if next == nil {
+			break
+		}
+		batch = append(batch, next)
+	}
+	if err == nil {
+		err = w.exec("COMMIT")
+	}
+	if err != nil {
+		// The database refuses. Those who wait would each meet the same, perhaps
+		// after a busy time-out each: answer them too.
+		for next := w.waiting(); next != nil && len(batch) < 2*maxBatch; next = w.waiting() {
+			batch = append(batch, next)
+		}
+		// If SQLite has rolled back by itself there is nothing left to do it to.
+		_ = w.exec("ROLLBACK")
+	}
+	for _, j := range batch {
+		if err != nil {
+			j.err = fmt.Errorf("sqlite: %w", err)
+		}
+		close(j.done)
+	}
+}
+
+// waiting takes the next job, if there is one.
+func (w *writer) waiting() *job {
+	for {
+		select {
+		case j, open := <-w.jobs:
+			if !open {
+				return nil
+			}
+			if j.take() {
+				return j
+			}
+		default:
+			return nil
+		}
+	}
+}
+
+// do does one job in its savepoint. It returns an error only if the whole batch
+// has to be given up.
+func (w *writer) do(j *job) error {
+	if err := w.exec("SAVEPOINT job"); err != nil {
+		return err
+	}
+	j.err = j.do(w)
+	var guard *store.GuardError
+	switch {
+	case errors.As(j.err, &guard):
+		if err := w.exec("ROLLBACK TO job"); err != nil {
+			return err
+		}
+	case j.err != nil:
+		return j.err
+	}
+	return w.exec("RELEASE job")
+}
+
+// exec runs a statement, which is prepared once and kept. The transaction belongs
+// to many calls: no single call's context may end it.
+func (w *writer) exec(query string, args ...any) error {
+	_, err := w.change(query, args...)
+	return err
+}
+
+// change runs a statement and tells how many rows it has changed.
+func (w *writer) change(query string, args ...any) (rows int64, err error) {
+	stmt, err := w.stmts.get(query)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// one runs a statement that carries a guard in its condition. It must change
+// exactly one row; otherwise the guard has failed.
+func (w *writer) one(failed error, key string, query string, args ...any) error {
+	switch rows, err := w.change(query, args...); {
+	case err != nil:
+		return err
+	case rows == 0:
+		return &store.GuardError{Err: failed, Key: key}
+	case rows > 1:
+		return fmt.Errorf("%d rows of key %q", rows, key)
+	}
+	return nil
+}

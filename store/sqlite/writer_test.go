@@ -1,0 +1,285 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hashtill/store"
+	"hashtill/store/storetest"
+)
+
+func openNew(t *testing.T) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "hashtill.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func put(key string) store.Change {
+	return store.Change{Put: []store.Put{{Key: key, Value: []byte("v")}}}
+}
+
+func has(t *testing.T, db *DB, key string) bool {
+	t.Helper()
+	recs, err := db.Get(t.Context(), 0, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recs[0].Version > 0
+}
+
+// hold keeps the writer busy with one job until release is called, which returns
+// what that job was told.
+func hold(db *DB) (release func() error) {
+	begun, end, told := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		told <- db.writer.call(context.Background(), 1, func(*writer) error {
+			close(begun)
+			<-end
+			return nil
+		})
+	}()
+	<-begun
+	return func() error {
+		close(end)
+		return <-told
+	}
+}
+
+// queued waits until that many jobs wait for the writer.
+func queued(t *testing.T, db *DB, jobs int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); len(db.writer.jobs) < jobs; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d jobs are waiting, want %d", len(db.writer.jobs), jobs)
+		}
+	}
+}
+
+// A call that the writer has not taken up ends with its context, and never
+// happens.
+func TestWithdrawn(t *testing.T) {
+	db := openNew(t)
+	release := hold(db)
+	ctx, cancel := context.WithCancel(t.Context())
+	answers := make(chan error)
+	for i := range 3 {
+		go func() { answers <- db.Commit(ctx, put(fmt.Sprint("withdrawn", i))) }()
+	}
+	stays := make(chan error)
+	go func() { stays <- db.Commit(t.Context(), put("stays")) }()
+	queued(t, db, 4)
+	cancel()
+	for range 3 {
+		if err := <-answers; !errors.Is(err, context.Canceled) {
+			t.Errorf("Commit: %v, want context.Canceled", err)
+		}
+	}
+	if err := errors.Join(release(), <-stays); err != nil {
+		t.Errorf("Commit: %v", err)
+	}
+	if !has(t, db, "stays") || has(t, db, "withdrawn0") || has(t, db, "withdrawn1") || has(t, db, "withdrawn2") {
+		t.Error("what was withdrawn has happened, or what was not has not")
+	}
+}
+
+// The queue is bounded: a caller beyond it waits with its own context.
+func TestQueueBounded(t *testing.T) {
+	db := openNew(t)
+	release := hold(db)
+	var waiting sync.WaitGroup
+	for i := range maxBatch {
+		waiting.Go(func() {
+			if err := db.Commit(t.Context(), put(fmt.Sprint(i))); err != nil {
+				t.Errorf("Commit: %v", err)
+			}
+		})
+	}
+	queued(t, db, maxBatch)
+	ctx, cancel := context.WithCancel(t.Context())
+	outside := make(chan error)
+	go func() { outside <- db.Commit(ctx, put("outside")) }()
+	cancel()
+	if err := <-outside; !errors.Is(err, context.Canceled) {
+		t.Errorf("Commit: %v, want context.Canceled", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	waiting.Wait()
+	if recs, _, err := db.Scan(t.Context(), 0, "", "", 2*maxBatch); err != nil || len(recs) != maxBatch {
+		t.Errorf("%d records, %v; want %d", len(recs), err, maxBatch)
+	}
+}
+
+// When the database refuses, all of the batch is told and nothing of it is there;
+// when it accepts again, so does the store.
+func TestDatabaseFull(t *testing.T) {
+	db := openNew(t)
+	if err := db.Commit(t.Context(), put("before")); err != nil {
+		t.Fatal(err)
+	}
+	limit := func(pages int) {
+		t.Helper()
+		err := db.writer.call(t.Context(), 1, func(w *writer) error {
+			return w.exec(fmt.Sprintf("PRAGMA max_page_count=%d", pages))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(20)
+	release := hold(db)
+	const callers = 8
+	answers := make(chan error)
+	for i := range callers {
+		go func() {
+			c := put(fmt.Sprint("large", i))
+			c.Put[0].Value = make([]byte, store.MaxValue)
+			answers <- db.Commit(t.Context(), c)
+		}()
+	}
+	queued(t, db, callers)
+	full := func(err error) {
+		t.Helper()
+		if code(err) != 13 || !strings.HasPrefix(err.Error(), "sqlite: ") { // SQLITE_FULL
+			t.Errorf("told %v, want that the database is full", err)
+		}
+	}
+	full(release()) // it is in the same batch
+	for range callers {
+		full(<-answers)
+	}
+	limit(1 << 20)
+	if err := db.Commit(t.Context(), put("after")); err != nil {
+		t.Fatal(err)
+	}
+	recs, _, err := db.Scan(t.Context(), 0, "", "", 100)
+	if err != nil || len(recs) != 2 || recs[0].Key != "after" || recs[1].Key != "before" {
+		t.Fatalf("records %v, %v", recs, err)
+	}
+}
+
+// An older schema is brought forward, once, with what is in it; what fails leaves
+// the file at the version it had.
+func TestMigrate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "hashtill.db")
+	db, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Commit(t.Context(), put("k")); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pool := connect(path, 1)
+	defer pool.Close()
+	conn, err := pool.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+
+	broken := append(migrations[:1:1], "CREATE TABLE second (x); CREATE TABLE record (x)")
+	if err := prepare(t.Context(), conn, broken); err == nil || !strings.Contains(err.Error(), "schema version 2") {
+		t.Fatalf("a step that fails: %v", err)
+	}
+	if v, err := version(t.Context(), conn, 1); v != 1 || err != nil {
+		t.Fatalf("after a step that failed: version %d, %v", v, err)
+	}
+	good := append(migrations[:1:1], "CREATE TABLE second (x)", "ALTER TABLE second ADD COLUMN y; INSERT INTO second SELECT version, key FROM record")
+	for range 2 {
+		if err := prepare(t.Context(), conn, good); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var x int
+	var y string
+	if err := conn.QueryRowContext(t.Context(), "SELECT x, y FROM second").Scan(&x, &y); err != nil || x != 1 || y != "k" {
+		t.Fatalf("brought forward: %d, %q, %v", x, y, err)
+	}
+	if _, err := Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "newer Hashtill") {
+		t.Fatalf("an older Hashtill opens a newer file: %v", err)
+	}
+}
+
+// The settings that durability and speed rest on are really in force.
+func TestSettings(t *testing.T) {
+	db := openNew(t)
+	want := map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "wal_autocheckpoint": "16000", "busy_timeout": "10000",
+		"user_version": "1", "application_id": "1215588716", "temp_store": "2",
+	}
+	for name, value := range want {
+		var got string
+		err := db.writer.call(t.Context(), 1, func(w *writer) error {
+			return w.conn.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&got)
+		})
+		if err != nil || got != value {
+			t.Errorf("%s is %s, %v; want %s", name, got, err, value)
+		}
+	}
+	if _, err := db.read.ExecContext(t.Context(), "DELETE FROM record"); err == nil {
+		t.Error("a reader's connection can write")
+	}
+}
+
+// Every statement finds its rows by a key, in their order: none reads a whole
+// table or sorts.
+func TestPlans(t *testing.T) {
+	db := openNew(t)
+	storetest.Life(t, 1, 100, db, store.NewMemory()) // so that each has been prepared
+	plans := 0
+	for _, kept := range []map[string]*sql.Stmt{db.queries.kept, db.writer.stmts.kept} {
+		for query := range kept {
+			if verb, _, _ := strings.Cut(query, " "); verb == "SELECT" || verb == "UPDATE" || verb == "DELETE" || verb == "INSERT" {
+				plan := explainPlan(t, db.read, query)
+				if strings.Contains(plan, "TEMP B-TREE") || strings.Contains(plan, "SCAN ") && !strings.Contains(plan, "SCAN CONSTANT ROW") {
+					t.Errorf("%s\nplan:\n%s", query, plan)
+				}
+				plans++
+			}
+		}
+	}
+	if plans < 12 {
+		t.Errorf("only %d statements were looked at", plans)
+	}
+}
+
+func explainPlan(t *testing.T, db *sql.DB, query string) (plan string) {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, 1, 1, 1, 1, 1, 1)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan += detail + "\n"
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
