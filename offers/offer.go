@@ -1,0 +1,195 @@
+package offers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"hashtill/store"
+)
+
+// An Offer is something that can be bought by its hashtag.
+type Offer struct {
+	ID       string         `json:"id"`  // the key of its hashtag (see [TagKey]); never changes
+	Tag      string         `json:"tag"` // as it is written, without '#'
+	Title    string         `json:"title"`
+	Seller   string         `json:"seller"` // who sells, as the buyer reads it
+	Price    Money          `json:"price"`  // of one unit, all included
+	Stock    map[string]int `json:"stock"`  // units that may ever be out, by variant; "" where there are none
+	PerBuyer int            `json:"per_buyer"`
+	Opens    time.Time      `json:"opens,omitzero"`  // zero: always
+	Closes   time.Time      `json:"closes,omitzero"` // zero: never
+	Terms    string         `json:"terms,omitempty"`
+	Picture  string         `json:"picture,omitempty"` // an https address
+
+	version int64 // of the record it was read from
+}
+
+// Bounds of an offer.
+const (
+	MaxTag      = 100 // runes of a hashtag
+	MaxTitle    = 120 // runes of a title, a seller's or a variant's name
+	MaxTerms    = 2000
+	MaxVariants = 60
+	MaxQuantity = 99 // units of one purchase
+)
+
+// Unlimited is the stock of what cannot sell out.
+const Unlimited = math.MaxInt32
+
+// TagKey is what two hashtags have in common that count as the same: NFKC, case
+// folded, NFKC again, as X compares them. "#BuyTee", "#buytee" and "#ＢｕｙＴｅｅ"
+// have one key.
+func TagKey(tag string) string {
+	tag = norm.NFKC.String(tag)
+	tag = strings.TrimPrefix(tag, "#")
+	return norm.NFKC.String(cases.Fold().String(tag))
+}
+
+// Shard is where the offer and all that belongs to it lives.
+func (o Offer) Shard() int { return store.ShardOf(o.ID) }
+
+// Validate joins every complaint about an offer.
+func (o Offer) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	switch _, isCode := ParseCode(o.Tag); {
+	case o.Tag == "":
+		bad("tag: a hashtag is needed")
+	case utf8.RuneCountInString(o.Tag) > MaxTag || !isTag(o.Tag):
+		bad("tag: %q is not a hashtag: letters, digits and _ with at least one letter", o.Tag)
+	case isCode:
+		bad("tag: #%s would be taken for a purchase code", o.Tag)
+	case o.ID != TagKey(o.Tag):
+		bad("id: %q does not belong to #%s", o.ID, o.Tag)
+	}
+	text := func(field, s string, most int) {
+		switch {
+		case s == "":
+			bad("%s: is needed", field)
+		case utf8.RuneCountInString(s) > most:
+			bad("%s: longer than %d characters", field, most)
+		case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' }):
+			bad("%s: has control characters", field)
+		}
+	}
+	text("title", o.Title, MaxTitle)
+	text("seller", o.Seller, MaxTitle)
+	if o.Terms != "" {
+		text("terms", o.Terms, MaxTerms)
+	}
+	if o.Price.Minor <= 0 {
+		bad("price: must be more than nothing")
+	}
+	if _, err := ParseMoney(o.Price.Decimal(), o.Price.Currency); err != nil {
+		bad("currency: %q is not a currency (ISO 4217, such as USD)", o.Price.Currency)
+	} else if _, err := o.Price.Times(MaxQuantity); err != nil {
+		bad("price: %v", err)
+	}
+	if len(o.Stock) == 0 || len(o.Stock) > MaxVariants {
+		bad("stock: between 1 and %d variants, not %d", MaxVariants, len(o.Stock))
+	}
+	for _, name := range o.Variants() {
+		if n := o.Stock[name]; n < 0 || n > Unlimited {
+			bad("stock: %q: %d units", name, n)
+		}
+		if name != "" {
+			text("stock", name, MaxTitle)
+		} else if len(o.Stock) > 1 {
+			bad("stock: a variant without a name")
+		}
+	}
+	if o.PerBuyer < 1 || o.PerBuyer > MaxQuantity {
+		bad("per_buyer: between 1 and %d, not %d", MaxQuantity, o.PerBuyer)
+	}
+	if !o.Opens.IsZero() && !o.Closes.IsZero() && !o.Opens.Before(o.Closes) {
+		bad("closes: is not after opens")
+	}
+	if o.Picture != "" && !strings.HasPrefix(o.Picture, "https://") {
+		bad("picture: must be an https:// address")
+	}
+	return errors.Join(errs...)
+}
+
+// isTag: what can be posted as one hashtag and found again as one.
+func isTag(s string) bool {
+	letter := false
+	for _, r := range s {
+		if !TagRune(r) {
+			return false
+		}
+		letter = letter || TagLetter(r)
+	}
+	return letter
+}
+
+// Variants are the names of what can be chosen, sorted; one empty name where
+// there is no choice.
+func (o Offer) Variants() []string {
+	names := make([]string, 0, len(o.Stock))
+	for name := range o.Stock {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Choose finds the variant that the words of a wish name: the one all of whose
+// words stand among them, in any order and case; where several do, the one with
+// the most words. Not ok: none does, or two equally.
+func (o Offer) Choose(words []string) (variant string, ok bool) {
+	if _, single := o.Stock[""]; single {
+		return "", true
+	}
+	said := map[string]bool{}
+	for _, w := range words {
+		said[TagKey(w)] = true
+	}
+	best := 0
+	for _, name := range o.Variants() {
+		named := strings.Fields(name)
+		missing := slices.ContainsFunc(named, func(w string) bool { return !said[TagKey(w)] })
+		switch {
+		case missing || len(named) < best:
+		case len(named) == best:
+			ok = false
+		default:
+			variant, ok, best = name, true, len(named)
+		}
+	}
+	return variant, ok
+}
+
+// Closed says why nothing of the offer can be bought at now, or "".
+func (o Offer) Closed(now time.Time) Reason {
+	switch {
+	case !o.Opens.IsZero() && now.Before(o.Opens):
+		return NotOpenYet
+	case !o.Closes.IsZero() && !now.Before(o.Closes):
+		return OfferClosed
+	}
+	return ""
+}
+
+// Keys of an offer's records and counts, all in its shard.
+func offerKey(id string) string             { return "offer/" + id }
+func takenKey(id, variant string) string    { return "taken/" + id + "/" + variant }
+func boughtKey(id string, a Account) string { return "bought/" + id + "/" + a.String() }
+
+func readOffer(r store.Record) (Offer, error) {
+	var o Offer
+	if err := json.Unmarshal(r.Value, &o); err != nil {
+		return Offer{}, fmt.Errorf("read offer %s: %w", r.Key, err)
+	}
+	o.version = r.Version
+	return o, nil
+}

@@ -1,0 +1,160 @@
+package offers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"hashtill/store"
+)
+
+// Effects of an account, in the account's shard.
+const (
+	replyAnswer  = "answer" // to a post that is no wish
+	resumeWishes = "resume" // of a buyer who has registered
+	cancelWishes = "cancel" // of an account that said stop
+)
+
+// An Answer is owed to a post that is no wish: help was asked for, something was
+// stopped, a code was another's.
+type Answer struct {
+	Post    string  `json:"post"`
+	Account Account `json:"account"`
+	Handle  string  `json:"handle"`
+	Lang    string  `json:"lang"`
+	Word    string  `json:"word"`            // which message (package words)
+	Count   int     `json:"count,omitempty"` // where the message counts
+}
+
+// accountEffect is the body of an effect of an account.
+type accountEffect struct {
+	Account Account `json:"account"`
+}
+
+// Buyer reads what is known of an account; the zero Buyer where nothing is.
+func (s *Shop) Buyer(ctx context.Context, a Account) (Buyer, error) {
+	recs, err := s.store.Get(ctx, a.Shard(), buyerKey(a))
+	if err != nil {
+		return Buyer{}, err
+	}
+	return readBuyer(recs[0])
+}
+
+// Register makes an account a buyer, or renews what is known of one. Wishes that
+// wait for it go on by themselves.
+func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
+	if err := b.Validate(); err != nil {
+		return err
+	}
+	return s.editBuyer(ctx, b.Account, resumeWishes, func(old *Buyer) bool {
+		b.Registered = now
+		b.version = old.version
+		*old = b
+		return true
+	})
+}
+
+// Stop obeys an account that wants to be left alone: what it has not confirmed is
+// cancelled, nothing is sold to it, and it gets no replies.
+func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
+	return s.editBuyer(ctx, a, cancelWishes, func(b *Buyer) bool {
+		stop := b.Stopped.IsZero()
+		b.Account, b.Stopped = a, now
+		return stop
+	})
+}
+
+// Start takes a Stop back.
+func (s *Shop) Start(ctx context.Context, a Account) error {
+	return s.editBuyer(ctx, a, resumeWishes, func(b *Buyer) bool {
+		start := !b.Stopped.IsZero()
+		b.Stopped = time.Time{}
+		return start
+	})
+}
+
+// editBuyer changes a buyer's record, and owes an effect of that kind with it.
+func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, edit func(*Buyer) (changed bool)) error {
+	for range maxRaces {
+		b, err := s.Buyer(ctx, a)
+		if err != nil {
+			return err
+		}
+		if !edit(&b) {
+			return nil
+		}
+		value, err := json.Marshal(b)
+		if err != nil {
+			return err
+		}
+		body, err := json.Marshal(accountEffect{a})
+		if err != nil {
+			return err
+		}
+		c := store.Change{
+			Shard: a.Shard(),
+			Put:   []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}},
+			Owe:   []store.Effect{{ID: owe + "/" + a.String() + "/" + strconv.FormatInt(b.version+1, 10), Kind: owe, Body: body}},
+		}
+		err = s.store.Commit(ctx, c)
+		if err == nil {
+			s.owing(c)
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("buyer %s: lost %d races", a, maxRaces)
+}
+
+// EachBuyer shows all buyers, shard by shard.
+func (s *Shop) EachBuyer(ctx context.Context, see func(Buyer) error) error {
+	for shard := range store.Shards {
+		err := s.scan(ctx, shard, "buyer/", func(r store.Record) error {
+			b, err := readBuyer(r)
+			if err != nil {
+				return err
+			}
+			return see(b)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// OweAnswer answers a post, once, unless its author said stop.
+func (s *Shop) OweAnswer(ctx context.Context, a Answer) error {
+	b, err := s.Buyer(ctx, a.Account)
+	if err != nil {
+		return err
+	}
+	if !b.Stopped.IsZero() && a.Word != "stopped" {
+		return nil
+	}
+	if b.Lang != "" {
+		a.Lang = b.Lang
+	}
+	body, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	key := answerKey(a.Account, a.Post)
+	c := store.Change{
+		Shard: a.Account.Shard(),
+		Put:   []store.Put{{Key: key, Value: []byte(a.Word)}},
+		Owe:   []store.Effect{{ID: key, Kind: replyAnswer, Body: body}},
+	}
+	err = s.store.Commit(ctx, c)
+	if errors.Is(err, store.ErrConflict) {
+		return nil // answered already
+	}
+	if err == nil {
+		s.owing(c)
+	}
+	return err
+}

@@ -1,0 +1,206 @@
+package offers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"hashtill/store"
+)
+
+// A Job is an effect to be performed, with what there is to know.
+type Job struct {
+	Effect   Effect
+	Purchase Purchase
+	Buyer    Buyer // the zero Buyer where the account has not registered
+	Again    bool  // an earlier try may have done it
+}
+
+// An Act performs effects of a kind in the outside world, under the effect's ID,
+// and returns what came of it. An error means that it is to be tried again; one
+// that is final is an Event of its own.
+type Act func(ctx context.Context, j Job) (Event, error)
+
+// On says who performs a kind of effect. It is called before the outbox runs.
+func (s *Shop) On(kind EffectKind, act Act) { s.acts[kind] = act }
+
+// OnAnswer says who answers posts that are no wishes. A nil error settles the
+// answer.
+func (s *Shop) OnAnswer(act func(ctx context.Context, a Answer, again bool) error) { s.answer = act }
+
+// needed says whether an effect still makes sense when its turn comes.
+func needed(p Purchase, e Effect) bool {
+	switch e.Kind {
+	case Reply:
+		return p.State == Asked || p.State == Invited || p.State == Refused
+	case MailCode:
+		return p.State == Asked
+	case Prepare:
+		return p.Intent == ""
+	case MailLink:
+		return p.State == Echoed && p.Round == e.N
+	case Charge:
+		return p.State == Confirmed && p.Attempt == e.N
+	case Look:
+		return p.State == Challenged
+	case Void:
+		return p.State.Ended() && p.State != Paid
+	}
+	return true
+}
+
+// Perform does what is owed and commits the outcome: it is the outbox's Do. An
+// error means that the effect is still owed.
+func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
+	settle := &store.Settle{ID: l.ID, Try: l.Try}
+	switch l.Kind {
+	case replyAnswer:
+		return s.performAnswer(ctx, l)
+	case resumeWishes, cancelWishes:
+		return s.performAccount(ctx, l)
+	}
+	e := Effect{Kind: EffectKind(l.Kind)}
+	if err := json.Unmarshal(l.Body, &e); err != nil {
+		return fmt.Errorf("read effect %s: %w", l.ID, err)
+	}
+	p, err := s.Purchase(ctx, e.Purchase)
+	if err != nil {
+		return err
+	}
+	switch {
+	case e.Kind == Deadline:
+		return s.performDeadline(ctx, l, p)
+	case e.Kind == File:
+		return s.performFile(ctx, settle, p)
+	case !needed(p, e):
+		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, s.Now())
+		return err
+	}
+	act := s.acts[e.Kind]
+	if act == nil {
+		return fmt.Errorf("nobody performs %s", e.Kind)
+	}
+	b, err := s.Buyer(ctx, p.Buyer)
+	if err != nil {
+		return err
+	}
+	ev, err := act(ctx, Job{Effect: e, Purchase: p, Buyer: b, Again: l.Try > 1})
+	if err != nil {
+		return err
+	}
+	// What happened outside is written down even when the time to do it is over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
+	_, err = s.move(ctx, p.ID, ev, settle, s.Now())
+	return asRefusal(err)
+}
+
+// commitTime is what a commit of an outcome may take.
+const commitTime = 10 * time.Second
+
+// asRefusal: an event that the machine refuses is settled all the same.
+func asRefusal(err error) error {
+	var no *Refusal
+	if errors.As(err, &no) {
+		return nil
+	}
+	return err
+}
+
+// deadline is the effect that looks after a purchase's present deadline.
+func deadline(p Purchase) Effect {
+	return Effect{Kind: Deadline, Purchase: p.ID, N: p.Moves, Due: p.Deadline()}
+}
+
+func (s *Shop) performDeadline(ctx context.Context, l store.Lease, p Purchase) error {
+	now := s.Now()
+	if at := p.Deadline(); deadline(p).ID() == l.ID && now.Before(at) {
+		// Another machine's clock was ahead of ours.
+		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: at}}})
+	}
+	ev := Event{Kind: DeadlinePast}
+	if deadline(p).ID() != l.ID {
+		ev.Kind = EffectDone
+	}
+	_, err := s.move(ctx, p.ID, ev, &store.Settle{ID: l.ID, Try: l.Try}, now)
+	return err
+}
+
+// performFile notes the purchase under its buyer. The note comes first and the
+// look at the buyer second, and Register does it the other way round: whichever is
+// faster, one of them sees the other, and a waiting wish goes on.
+func (s *Shop) performFile(ctx context.Context, settle *store.Settle, p Purchase) error {
+	err := s.store.Commit(ctx, store.Change{Shard: p.Buyer.Shard(), Put: []store.Put{{Key: ownKey(p.Buyer, p.ID), Value: []byte{}}}})
+	if err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	ev, err := s.enrolled(ctx, p)
+	if err != nil {
+		return err
+	}
+	_, err = s.move(ctx, p.ID, ev, settle, s.Now())
+	return asRefusal(err)
+}
+
+// enrolled is the event of a waiting purchase whose buyer may have registered.
+func (s *Shop) enrolled(ctx context.Context, p Purchase) (Event, error) {
+	b, err := s.Buyer(ctx, p.Buyer)
+	if err != nil || p.State != Invited || !b.Known() {
+		return Event{Kind: EffectDone}, err
+	}
+	ev := Event{Kind: Enrolled}
+	o, err := s.offer(ctx, p.Offer)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		ev.Reason = OfferClosed
+	case err != nil:
+		return Event{}, err
+	default:
+		ev.Reason = o.Closed(s.Now())
+	}
+	return ev, nil
+}
+
+func (s *Shop) performAccount(ctx context.Context, l store.Lease) error {
+	var body accountEffect
+	if err := json.Unmarshal(l.Body, &body); err != nil {
+		return fmt.Errorf("read effect %s: %w", l.ID, err)
+	}
+	var err error
+	if l.Kind == cancelWishes {
+		_, err = s.CancelAll(ctx, body.Account, s.Now())
+	} else {
+		err = s.eachOwn(ctx, body.Account, func(p Purchase) error {
+			ev, err := s.enrolled(ctx, p)
+			if err == nil && ev.Kind == Enrolled {
+				_, err = s.move(ctx, p.ID, ev, nil, s.Now())
+			}
+			return asRefusal(err)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, l)
+}
+
+func (s *Shop) performAnswer(ctx context.Context, l store.Lease) error {
+	var a Answer
+	if err := json.Unmarshal(l.Body, &a); err != nil {
+		return fmt.Errorf("read effect %s: %w", l.ID, err)
+	}
+	if s.answer == nil {
+		return fmt.Errorf("nobody performs %s", l.Kind)
+	}
+	if err := s.answer(ctx, a, l.Try > 1); err != nil {
+		return err
+	}
+	return s.settle(ctx, l)
+}
+
+// settle ends an effect that moves no purchase.
+func (s *Shop) settle(ctx context.Context, l store.Lease) error {
+	return s.store.Commit(ctx, store.Change{Shard: l.Shard, Settle: []store.Settle{{ID: l.ID, Try: l.Try}}})
+}

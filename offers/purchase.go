@@ -1,0 +1,225 @@
+package offers
+
+import (
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"hashtill/store"
+)
+
+// An ID names a purchase for ever: two digits of its shard, a dash, and a hash of
+// network, post and offer. The same wish read again makes the same id again.
+type ID string
+
+// NewID is the id of what a post wishes of an offer.
+func NewID(network, post, offer string) ID {
+	sum := sha256.Sum256([]byte("purchase\x00" + network + "\x00" + post + "\x00" + offer))
+	hash := base32.HexEncoding.EncodeToString(sum[:15])
+	return ID(fmt.Sprintf("%02d-%s", store.ShardOf(offer), strings.ToLower(hash)))
+}
+
+// ParseID reads an id that came from outside.
+func ParseID(s string) (ID, bool) {
+	if len(s) != 27 || s[2] != '-' {
+		return "", false
+	}
+	if n, err := strconv.ParseUint(s[:2], 10, 8); err != nil || n >= store.Shards {
+		return "", false
+	}
+	for _, c := range s[3:] {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'v') {
+			return "", false
+		}
+	}
+	return ID(s), true
+}
+
+// Shard is where the purchase lives: the shard of its offer.
+func (id ID) Shard() int {
+	n, _ := strconv.Atoi(string(id[:2]))
+	return n
+}
+
+// A State says what is true of a purchase. The package comment has the picture.
+type State string
+
+const (
+	New        State = ""           // not there yet
+	Invited    State = "invited"    // by somebody who has no card here yet; nothing is held
+	Asked      State = "asked"      // the units are held, the code is owed
+	Coded      State = "coded"      // the code is public
+	Echoed     State = "echoed"     // the same account confirmed; intent and mail are owed
+	Mailed     State = "mailed"     // the link is with the buyer
+	Confirmed  State = "confirmed"  // the button was pressed; the charge is owed
+	Challenged State = "challenged" // the bank asks the buyer
+	Paid       State = "paid"       // charged, once
+	Declined   State = "declined"   // not charged; another try is open
+	Expired    State = "expired"    // too late
+	Cancelled  State = "cancelled"  // taken back by the buyer
+	Refused    State = "refused"    // by us, for a Reason
+	Refunded   State = "refunded"   // paid, and paid back
+)
+
+// States in the order of a purchase's life.
+var States = []State{New, Invited, Asked, Coded, Echoed, Mailed, Confirmed, Challenged, Paid, Declined, Expired, Cancelled, Refused, Refunded}
+
+// Ended says that no money will be asked for any more.
+func (s State) Ended() bool {
+	switch s {
+	case Paid, Expired, Cancelled, Refused, Refunded:
+		return true
+	}
+	return false
+}
+
+// A Reason is why something was refused or went wrong, and the key of the words
+// for it (see package words).
+type Reason string
+
+const (
+	NotRegistered Reason = "not_registered"
+	SoldOut       Reason = "sold_out"
+	NotOpenYet    Reason = "not_open_yet"
+	OfferClosed   Reason = "offer_closed"
+	LimitReached  Reason = "limit_reached"
+	WhichVariant  Reason = "which_variant" // the wish does not say which, or says one that is not there
+	CodeExpired   Reason = "code_expired"
+	CodeUnknown   Reason = "code_unknown"
+	NotYourCode   Reason = "not_your_code"
+	NotYet        Reason = "not_yet" // nothing to confirm yet
+	LinkExpired   Reason = "link_expired"
+	LinkReplaced  Reason = "link_replaced" // a later mail carries the link that counts
+	CardDeclined  Reason = "declined"
+	CardUnusable  Reason = "card_unusable" // no payment can be begun with it
+	MailRefused   Reason = "mail_refused"  // the buyer's mail server will not take our mail
+	Unreachable   Reason = "unreachable"   // neither reply nor mail gets through
+	AlreadyPaid   Reason = "already_paid"
+	TooLate       Reason = "too_late" // to cancel
+	WasCancelled  Reason = "cancelled"
+	WasRefunded   Reason = "refunded"
+	NotPaid       Reason = "not_paid"
+	BuyerStopped  Reason = "stopped"
+)
+
+// Why a bank or Stripe did not let a payment through, where they say more than
+// [CardDeclined] (docs.stripe.com/declines/codes). That a card is reported lost or
+// stolen is never told: it is a plain CardDeclined.
+const (
+	InsufficientFunds    Reason = "insufficient_funds"
+	CardExpired          Reason = "expired_card"
+	IncorrectCVC         Reason = "incorrect_cvc"
+	CardLimit            Reason = "card_limit"            // paid too often or too much with it lately
+	CardNotSupported     Reason = "card_not_supported"    // not for this kind of payment, or this currency
+	AuthenticationFailed Reason = "authentication_failed" // the bank asked, and was not satisfied
+	ProcessingError      Reason = "processing_error"      // nothing is wrong with the card; in a little while it may pass
+)
+
+// A Refusal is an answer to a person: no, and why. It changes nothing.
+type Refusal struct{ Reason Reason }
+
+func (r *Refusal) Error() string { return "refused: " + string(r.Reason) }
+
+// Times are the windows of a purchase, kept with it.
+type Times struct {
+	Answer time.Duration `json:"answer"` // how long a reply or a mail is tried before the purchase is given up
+	Echo   time.Duration `json:"echo"`   // how long a code can be reposted
+	Link   time.Duration `json:"link"`   // how long a link is valid, from the mail server's acceptance
+	Invite time.Duration `json:"invite"` // how long a wish waits for its buyer to register
+}
+
+// DefaultTimes are the windows where nothing else is configured.
+var DefaultTimes = Times{Answer: time.Hour, Echo: 15 * time.Minute, Link: 15 * time.Minute, Invite: 24 * time.Hour}
+
+// A Purchase is one wish and what became of it. What was promised (price, terms,
+// windows) is kept with it, so that no edit of the offer changes it.
+type Purchase struct {
+	ID     ID     `json:"id"`
+	State  State  `json:"state"`
+	Reason Reason `json:"reason,omitempty"` // why it is refused or declined
+	Moves  int    `json:"moves"`            // changes of state so far
+
+	Buyer      Account `json:"buyer"`
+	Handle     string  `json:"handle"`     // at the time of the wish
+	Lang       string  `json:"lang"`       // of the account at the time of the wish
+	Registered bool    `json:"registered"` // whether a mail can be sent
+	Wish       string  `json:"wish"`       // the post
+
+	Offer    string   `json:"offer"`
+	Tag      string   `json:"tag"`
+	Title    string   `json:"title"`
+	Seller   string   `json:"seller"`
+	Variant  string   `json:"variant,omitempty"`
+	Choices  []string `json:"choices,omitempty"` // told with WhichVariant
+	Quantity int      `json:"quantity"`
+	Total    Money    `json:"total"`
+	Terms    string   `json:"terms,omitempty"`
+	Times    Times    `json:"times"`
+	Thanks   bool     `json:"thanks,omitempty"` // a public thank-you was promised
+
+	Held       int      `json:"held"` // units taken from stock, now
+	Code       Code     `json:"code,omitempty"`
+	Reply      string   `json:"reply,omitempty"`   // our public reply
+	Echo       string   `json:"echo,omitempty"`    // the post that repeated the code
+	Round      int      `json:"round,omitempty"`   // which link counts
+	Attempt    int      `json:"attempt,omitempty"` // which charge is the last
+	Card       Card     `json:"card,omitzero"`     // that pays
+	Intent     string   `json:"intent,omitempty"`  // Stripe's, the only one that is ever confirmed
+	BankURL    string   `json:"bank_url,omitempty"`
+	CodeByMail bool     `json:"code_by_mail,omitempty"`
+	Looks      int      `json:"looks,omitempty"` // how often Stripe was asked how the payment stands
+	Told       []Reason `json:"told,omitempty"`  // by mail, once each
+
+	AskedAt      time.Time `json:"asked_at"`
+	CodedAt      time.Time `json:"coded_at,omitzero"`
+	EchoedAt     time.Time `json:"echoed_at,omitzero"`
+	MailedAt     time.Time `json:"mailed_at,omitzero"`
+	ConfirmedAt  time.Time `json:"confirmed_at,omitzero"`
+	ChallengedAt time.Time `json:"challenged_at,omitzero"`
+	PaidAt       time.Time `json:"paid_at,omitzero"`
+	RefundAt     time.Time `json:"refund_at,omitzero"` // when the refund was decided
+	EndedAt      time.Time `json:"ended_at,omitzero"`
+
+	version int64
+}
+
+// Deadline is when the purchase expires where it stands, or zero if it does not.
+// It follows from facts alone, so that a click after it is late even if nothing
+// has swept.
+func (p Purchase) Deadline() time.Time {
+	switch p.State {
+	case Invited:
+		return p.AskedAt.Add(p.Times.Invite)
+	case Asked:
+		return p.AskedAt.Add(p.Times.Answer)
+	case Coded:
+		return p.CodedAt.Add(p.Times.Echo)
+	case Echoed:
+		return p.EchoedAt.Add(p.Times.Answer)
+	case Mailed, Declined:
+		return p.LinkEnds()
+	case Challenged:
+		return p.ChallengedAt.Add(p.Times.Link)
+	}
+	return time.Time{}
+}
+
+// LinkEnds is when the link in the mail stops being valid.
+func (p Purchase) LinkEnds() time.Time { return p.MailedAt.Add(p.Times.Link) }
+
+// Keys of a purchase's records, in its shard.
+func purchaseKey(id ID) string { return "purchase/" + string(id) }
+func codeKey(c Code) string    { return "code/" + string(c) }
+
+func readPurchase(r store.Record) (Purchase, error) {
+	var p Purchase
+	if err := json.Unmarshal(r.Value, &p); err != nil {
+		return Purchase{}, fmt.Errorf("read %s: %w", r.Key, err)
+	}
+	p.version = r.Version
+	return p, nil
+}

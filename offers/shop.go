@@ -1,0 +1,381 @@
+package offers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"reflect"
+	"strings"
+	"time"
+
+	"hashtill/store"
+)
+
+// ErrNotFound: there is no such purchase, buyer or offer.
+var ErrNotFound = errors.New("not found")
+
+// Settings of a Shop.
+type Settings struct {
+	CodeKey []byte // makes the codes; at least 16 bytes
+	Times   Times
+	Thanks  bool // promise a public thank-you with each purchase
+	Log     *slog.Logger
+
+	// Now is read only to date the outcome of an effect; whoever brings an event
+	// brings its time.
+	Now func() time.Time
+
+	// Owing is called after each commit that owes something, to wake the outbox.
+	Owing func()
+}
+
+// A Shop takes what happens, decides by [Step], and commits the decision with all
+// that goes with it. It may be used from many goroutines, and many Shops may share
+// a store.
+type Shop struct {
+	Settings
+	store     store.Store
+	catalogue catalogue
+	acts      map[EffectKind]Act
+	answer    func(ctx context.Context, a Answer, again bool) error
+}
+
+// NewShop opens the shop on a store. Load its catalogue with [Shop.Refresh].
+func NewShop(st store.Store, s Settings) (*Shop, error) {
+	if len(s.CodeKey) < 16 {
+		return nil, errors.New("offers: the key for codes is shorter than 16 bytes")
+	}
+	return &Shop{Settings: s, store: st, acts: map[EffectKind]Act{}}, nil
+}
+
+// maxRaces bounds how often one decision is taken anew because others were faster.
+const maxRaces = 64
+
+// A Wish is a post that asks for an offer.
+type Wish struct {
+	Post     string
+	Account  Account
+	Handle   string
+	Lang     string
+	Offer    string   // its id
+	Quantity int      // 0: one
+	Words    []string // that may name a variant
+}
+
+// Wish takes a wish. The same post asking for the same offer is one purchase,
+// however often it comes: it is returned as it stands.
+func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error) {
+	o, err := s.offer(ctx, w.Offer)
+	if err != nil {
+		return Purchase{}, err
+	}
+	b, err := s.Buyer(ctx, w.Account)
+	if err != nil {
+		return Purchase{}, err
+	}
+	if !b.Stopped.IsZero() {
+		return Purchase{}, &Refusal{BuyerStopped}
+	}
+	p := Purchase{
+		ID:    NewID(w.Account.Network, w.Post, o.ID),
+		Buyer: w.Account, Handle: w.Handle, Lang: w.Lang, Registered: b.Known(), Wish: w.Post,
+		Offer: o.ID, Tag: o.Tag, Title: o.Title, Seller: o.Seller, Terms: o.Terms,
+		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks,
+	}
+	if b.Lang != "" {
+		p.Lang = b.Lang
+	}
+	if p.Total, err = o.Price.Times(p.Quantity); err != nil {
+		return Purchase{}, err
+	}
+	reason := o.Closed(now)
+	if variant, ok := o.Choose(w.Words); ok {
+		p.Variant = variant
+	} else if reason == "" {
+		reason, p.Choices = WhichVariant, o.Variants()
+	}
+	if reason == "" && w.Quantity > o.PerBuyer {
+		reason = LimitReached
+	}
+	if reason == "" && !p.Registered {
+		// Nobody should register for what is gone.
+		taken, err := s.store.Counts(ctx, o.Shard(), takenKey(o.ID, p.Variant))
+		if err != nil {
+			return Purchase{}, err
+		}
+		if taken[0]+int64(p.Quantity) > int64(o.Stock[p.Variant]) {
+			reason = SoldOut
+		}
+	}
+	return s.move(ctx, p.ID, Event{Kind: WishHeard, Wish: p, By: p.Buyer, Reason: reason}, nil, now)
+}
+
+// Echo takes a code that an account posted.
+func (s *Shop) Echo(ctx context.Context, c Code, by Account, post string, now time.Time) (Purchase, error) {
+	id, err := s.byCode(ctx, c)
+	if err != nil {
+		return Purchase{}, err
+	}
+	return s.move(ctx, id, Event{Kind: CodeEchoed, By: by, Post: post}, nil, now)
+}
+
+func (s *Shop) byCode(ctx context.Context, c Code) (ID, error) {
+	recs, err := s.store.Get(ctx, c.Shard(), codeKey(c))
+	if err != nil {
+		return "", err
+	}
+	if recs[0].Version == 0 {
+		return "", &Refusal{CodeUnknown}
+	}
+	return ID(recs[0].Value), nil
+}
+
+// Press takes the press of the button behind link round of a purchase.
+func (s *Shop) Press(ctx context.Context, id ID, round int, now time.Time) (Purchase, error) {
+	p, err := s.Purchase(ctx, id)
+	if err != nil {
+		return Purchase{}, err
+	}
+	b, err := s.Buyer(ctx, p.Buyer)
+	if err != nil {
+		return Purchase{}, err
+	}
+	if !b.Stopped.IsZero() && !p.State.Ended() {
+		return p, &Refusal{BuyerStopped}
+	}
+	return s.move(ctx, id, Event{Kind: LinkPressed, Round: round}, nil, now)
+}
+
+// BackFromBank takes note that the buyer has come back from the bank's page: it is
+// time to ask Stripe.
+func (s *Shop) BackFromBank(ctx context.Context, id ID, now time.Time) (Purchase, error) {
+	return s.move(ctx, id, Event{Kind: BankLeft}, nil, now)
+}
+
+// RefundPurchase decides that a paid purchase is paid back.
+func (s *Shop) RefundPurchase(ctx context.Context, id ID, now time.Time) (Purchase, error) {
+	return s.move(ctx, id, Event{Kind: RefundAsked}, nil, now)
+}
+
+// Cancel takes back one purchase, for the account that made it.
+func (s *Shop) Cancel(ctx context.Context, id ID, by Account, now time.Time) (Purchase, error) {
+	return s.move(ctx, id, Event{Kind: CancelAsked, By: by}, nil, now)
+}
+
+// CancelCode takes back the purchase that a code belongs to.
+func (s *Shop) CancelCode(ctx context.Context, c Code, by Account, now time.Time) (Purchase, error) {
+	id, err := s.byCode(ctx, c)
+	if err != nil {
+		return Purchase{}, err
+	}
+	return s.Cancel(ctx, id, by, now)
+}
+
+// CancelAll takes back all that an account has asked for and not yet confirmed,
+// and says how many there were.
+func (s *Shop) CancelAll(ctx context.Context, a Account, now time.Time) (int, error) {
+	n := 0
+	err := s.eachOwn(ctx, a, func(p Purchase) error {
+		if p.State.Ended() {
+			return nil
+		}
+		after, err := s.Cancel(ctx, p.ID, a, now)
+		var no *Refusal
+		if errors.As(err, &no) {
+			return nil
+		}
+		if err == nil && after.State == Cancelled {
+			n++
+		}
+		return err
+	})
+	return n, err
+}
+
+// Purchase reads one. ErrNotFound says that there is none.
+func (s *Shop) Purchase(ctx context.Context, id ID) (Purchase, error) {
+	recs, err := s.store.Get(ctx, id.Shard(), purchaseKey(id))
+	if err != nil {
+		return Purchase{}, err
+	}
+	if recs[0].Version == 0 {
+		return Purchase{}, fmt.Errorf("purchase %s: %w", id, ErrNotFound)
+	}
+	return readPurchase(recs[0])
+}
+
+// scanPage is how many records are read at a time.
+const scanPage = 500
+
+// EachPurchase shows all purchases, shard by shard. It may show one twice.
+func (s *Shop) EachPurchase(ctx context.Context, see func(Purchase) error) error {
+	for shard := range store.Shards {
+		err := s.scan(ctx, shard, "purchase/", func(r store.Record) error {
+			p, err := readPurchase(r)
+			if err != nil {
+				return err
+			}
+			return see(p)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan shows all records of a shard under a prefix.
+func (s *Shop) scan(ctx context.Context, shard int, prefix string, see func(store.Record) error) error {
+	for cursor := ""; ; {
+		recs, next, err := s.store.Scan(ctx, shard, prefix, cursor, scanPage)
+		if err != nil {
+			return err
+		}
+		for _, r := range recs {
+			if err := see(r); err != nil {
+				return err
+			}
+		}
+		if next == "" {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+// eachOwn shows the purchases of an account.
+func (s *Shop) eachOwn(ctx context.Context, a Account, see func(Purchase) error) error {
+	return s.scan(ctx, a.Shard(), ownPrefix(a), func(r store.Record) error {
+		id, ok := ParseID(strings.TrimPrefix(r.Key, ownPrefix(a)))
+		if !ok {
+			return fmt.Errorf("offers: stray record %s", r.Key)
+		}
+		p, err := s.Purchase(ctx, id)
+		if err != nil {
+			return err
+		}
+		return see(p)
+	})
+}
+
+// move decides and commits until nobody else is faster: the one way in which a
+// purchase changes. settle is the effect that caused the event, if one did; it is
+// settled in the same commit, whatever the answer.
+func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, now time.Time) (Purchase, error) {
+	var before Purchase
+	first := ev.Kind == WishHeard // usually new: its commit finds out
+	for nonce, races := 0, 0; races < maxRaces; races++ {
+		if !first {
+			var err error
+			if before, err = s.Purchase(ctx, id); err != nil {
+				return Purchase{}, err
+			}
+		}
+		after, owe, refusal := Step(before, ev, now)
+		if refusal != nil && settle == nil {
+			return before, refusal
+		}
+		c, err := s.change(ctx, before, &after, owe, settle, nonce)
+		if err != nil {
+			return Purchase{}, err
+		}
+		if len(c.Put) == 0 && settle == nil {
+			return after, refusal
+		}
+		err = s.store.Commit(ctx, c)
+		var guard *store.GuardError
+		switch {
+		case err == nil:
+			s.committed(ctx, before, after, ev, c)
+			return after, refusal
+		case !errors.As(err, &guard):
+			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
+		case guard.Err == store.ErrBound && strings.HasPrefix(guard.Key, "taken/"):
+			ev.Reason = SoldOut
+		case guard.Err == store.ErrBound:
+			ev.Reason = LimitReached
+		case guard.Key == purchaseKey(id):
+			first = false
+		case strings.HasPrefix(guard.Key, "code/"):
+			nonce++
+		case guard.Key == offerKey(after.Offer):
+			if _, err := s.reload(ctx, after.Offer); errors.Is(err, ErrNotFound) {
+				ev.Reason = OfferClosed
+			} else if err != nil {
+				return Purchase{}, err
+			}
+		default: // the effect is not ours any more: its next try brings the event
+			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
+		}
+	}
+	return Purchase{}, fmt.Errorf("%s of purchase %s: lost %d races", ev.Kind, id, maxRaces)
+}
+
+// change is what a decision does to the purchase's shard.
+func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe []Effect, settle *store.Settle, nonce int) (store.Change, error) {
+	c := store.Change{Shard: after.ID.Shard()}
+	if settle != nil {
+		c.Settle = []store.Settle{*settle}
+	}
+	if units := int64(after.Held - before.Held); units != 0 {
+		most, mostBought := int64(math.MaxInt64), int64(math.MaxInt64)
+		if units > 0 {
+			o, err := s.offer(ctx, after.Offer)
+			if err != nil {
+				return c, err
+			}
+			c.Check = []store.Check{{Key: offerKey(o.ID), Version: o.version}}
+			most, mostBought = int64(o.Stock[after.Variant]), int64(o.PerBuyer)
+		}
+		c.Add = []store.Add{
+			{Key: takenKey(after.Offer, after.Variant), By: units, Max: most},
+			{Key: boughtKey(after.Offer, after.Buyer), By: units, Max: mostBought},
+		}
+	}
+	if after.State == Asked && after.Code == "" {
+		after.Code = NewCode(s.CodeKey, after.ID, nonce)
+		c.Put = append(c.Put, store.Put{Key: codeKey(after.Code), Value: []byte(after.ID)})
+	}
+	if !reflect.DeepEqual(before, *after) {
+		value, err := json.Marshal(after)
+		if err != nil {
+			return c, err
+		}
+		// The purchase goes first: where both it and the code are there already, it
+		// is the purchase that tells.
+		c.Put = append([]store.Put{{Key: purchaseKey(after.ID), Version: before.version, Value: value}}, c.Put...)
+		after.version = before.version + 1
+	}
+	if after.Moves != before.Moves && !before.Deadline().IsZero() {
+		if id := deadline(before).ID(); settle == nil || settle.ID != id {
+			c.Drop = append(c.Drop, id)
+		}
+	}
+	for _, e := range owe {
+		body, err := json.Marshal(e)
+		if err != nil {
+			return c, err
+		}
+		c.Owe = append(c.Owe, store.Effect{ID: e.ID(), Kind: string(e.Kind), Due: e.Due, Body: body})
+	}
+	return c, nil
+}
+
+// committed tells the log and the outbox.
+func (s *Shop) committed(ctx context.Context, before, after Purchase, ev Event, c store.Change) {
+	if after.Moves != before.Moves {
+		s.Log.LogAttrs(ctx, slog.LevelInfo, "purchase", slog.String("purchase", string(after.ID)),
+			slog.String("offer", after.Offer), slog.String("network", after.Buyer.Network), slog.String("event", string(ev.Kind)),
+			slog.String("from", string(before.State)), slog.String("to", string(after.State)), slog.String("reason", string(after.Reason)))
+	}
+	s.owing(c)
+}
+
+func (s *Shop) owing(c store.Change) {
+	if len(c.Owe) > 0 && s.Owing != nil {
+		s.Owing()
+	}
+}

@@ -1,0 +1,481 @@
+package offers
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// An EventKind is something that happened to a purchase.
+type EventKind string
+
+const (
+	WishHeard    EventKind = "WishHeard"    // a post asks for an offer; Reason if it cannot be had
+	Enrolled     EventKind = "Enrolled"     // the buyer has registered meanwhile; Reason if it cannot be had any more
+	ReplySent    EventKind = "ReplySent"    // our public reply stands: Post
+	ReplyFailed  EventKind = "ReplyFailed"  // the network refuses the reply for good
+	CodeMailed   EventKind = "CodeMailed"   // the code went by mail instead
+	CodeUnmailed EventKind = "CodeUnmailed" // and that was refused for good
+	CodeEchoed   EventKind = "CodeEchoed"   // somebody (By) posted the code: Post
+	IntentMade   EventKind = "IntentMade"   // the payment is prepared: Intent, Card
+	IntentFailed EventKind = "IntentFailed" // no payment can be prepared: Reason
+	LinkMailed   EventKind = "LinkMailed"   // the mail server accepted the link
+	LinkUnmailed EventKind = "LinkUnmailed" // the mail server refuses it for good
+	LinkPressed  EventKind = "LinkPressed"  // the buyer pressed the button of link Round
+	Charged      EventKind = "Charged"      // the money was taken
+	BankAsks     EventKind = "BankAsks"     // the buyer must go to URL
+	BankLeft     EventKind = "BankLeft"     // the buyer is back from there
+	ChargeFailed EventKind = "ChargeFailed" // the money was not taken: Reason
+	IntentVoided EventKind = "IntentVoided" // the payment can never be taken any more
+	DeadlinePast EventKind = "DeadlinePast"
+	CancelAsked  EventKind = "CancelAsked" // by the buyer (By)
+	RefundAsked  EventKind = "RefundAsked" // by the merchant or the operator
+	RefundMade   EventKind = "RefundMade"
+	EffectDone   EventKind = "EffectDone" // an effect that moves nothing was done, or is not needed any more
+)
+
+// EventKinds are all of them.
+var EventKinds = []EventKind{WishHeard, Enrolled, ReplySent, ReplyFailed, CodeMailed, CodeUnmailed, CodeEchoed,
+	IntentMade, IntentFailed, LinkMailed, LinkUnmailed, LinkPressed, Charged, BankAsks, BankLeft, ChargeFailed,
+	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, EffectDone}
+
+// An Event is what happened, with what is known of it.
+type Event struct {
+	Kind   EventKind
+	Wish   Purchase // WishHeard: the purchase as it was asked for
+	Reason Reason   // why not
+	By     Account  // whose post or wish it is
+	Post   string
+	Round  int    // of the link pressed
+	Intent string // Stripe's PaymentIntent
+	Card   Card
+	URL    string // of the bank
+}
+
+// An EffectKind is something owed to the outside world.
+type EffectKind string
+
+const (
+	Reply       EffectKind = "reply"     // say in public what the state asks for: code, invitation, refusal
+	MailCode    EffectKind = "mail-code" // the code by mail
+	Prepare     EffectKind = "prepare"   // create the payment at Stripe, unconfirmed
+	MailLink    EffectKind = "mail-link" // the link that confirms
+	Charge      EffectKind = "charge"    // confirm the payment
+	Look        EffectKind = "look"      // ask Stripe how the payment stands
+	Void        EffectKind = "void"      // cancel the payment at Stripe
+	MailReceipt EffectKind = "mail-receipt"
+	Thank       EffectKind = "thank"        // in public
+	MailReason  EffectKind = "mail-reason"  // tell the buyer why it does not go on
+	ReplyReason EffectKind = "reply-reason" // the same in public, where no mail gets through
+	Refund      EffectKind = "refund"
+	File        EffectKind = "file"     // under the buyer's own purchases, in the buyer's shard
+	Deadline    EffectKind = "deadline" // see whether it has passed
+)
+
+// An Effect is owed for a purchase. Its ID is stable: it is the same however often
+// the effect is tried, and whoever tries it.
+type Effect struct {
+	Kind     EffectKind `json:"-"`
+	Purchase ID         `json:"purchase"`
+	N        int        `json:"n,omitempty"`      // which one of its kind
+	Reason   Reason     `json:"reason,omitempty"` // of a MailReason
+	Due      time.Time  `json:"-"`                // zero: at once
+}
+
+// ID is the key of the effect, here and outside: "charge/07-…/1".
+func (e Effect) ID() string {
+	id := string(e.Kind) + "/" + string(e.Purchase)
+	if e.Reason != "" {
+		id += "/" + string(e.Reason)
+	}
+	if e.N > 0 {
+		id += "/" + strconv.Itoa(e.N)
+	}
+	return id
+}
+
+// step is one decision on its way.
+type step struct {
+	p   Purchase
+	ev  Event
+	now time.Time
+	owe []Effect
+}
+
+// A guard is a condition of a row, named for the diagram.
+type guard struct {
+	name string
+	ok   func(*step) bool
+}
+
+// A row answers an event in some states. Where several rows fit, the first whose
+// guard holds does. It moves the purchase on (to), or notes something (to is
+// empty), or refuses with a reason.
+type row struct {
+	from   []State
+	on     EventKind
+	when   *guard
+	to     State
+	do     func(*step)
+	refuse Reason
+}
+
+// itsReason refuses with what the purchase itself was refused for.
+const itsReason Reason = "its reason"
+
+func in(states ...State) []State { return states }
+
+var (
+	impossible  = &guard{"it cannot be had", func(s *step) bool { return s.ev.Reason != "" }}
+	stranger    = &guard{"no card is registered", func(s *step) bool { return !s.ev.Wish.Registered }}
+	reachable   = &guard{"the buyer has an address", func(s *step) bool { return s.p.Registered }}
+	someoneElse = &guard{"by another account", func(s *step) bool { return s.ev.By != s.p.Buyer }}
+	late        = &guard{"after the deadline", func(s *step) bool { return !s.now.Before(s.p.Deadline()) }}
+	early       = &guard{"before the deadline", func(s *step) bool { return s.now.Before(s.p.Deadline()) }}
+	hasIntent   = &guard{"a payment is prepared", func(s *step) bool { return s.p.Intent != "" }}
+	preparing   = &guard{"a payment may be prepared", func(s *step) bool { return s.p.Intent == "" }}
+	oldLink     = &guard{"by a link that was replaced", func(s *step) bool { return s.ev.Round != s.p.Round }}
+	linkOver    = &guard{"after the link's end", func(s *step) bool { return !s.now.Before(s.p.LinkEnds()) }}
+	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
+)
+
+var ended = in(Expired, Cancelled, Refused)
+var beforePay = in(Invited, Asked, Coded, Echoed, Mailed, Declined, Confirmed, Challenged)
+
+// table is the whole machine. Every state and event has a row; a test holds it to
+// that, and to the diagram in the package comment.
+var table = []row{
+	{from: in(New), on: WishHeard, when: impossible, to: Refused, do: (*step).refuseWish},
+	{from: in(New), on: WishHeard, when: stranger, to: Invited, do: (*step).invite},
+	{from: in(New), on: WishHeard, to: Asked, do: (*step).ask},
+
+	{from: in(Invited), on: Enrolled, when: impossible, to: Refused, do: (*step).tellEnrolled},
+	{from: in(Invited), on: Enrolled, to: Asked, do: (*step).enrol},
+
+	{from: in(Asked), on: ReplySent, to: Coded, do: (*step).code},
+	{from: in(Asked), on: ReplyFailed, do: (*step).mailCode},
+	{from: in(Asked), on: CodeMailed, to: Coded, do: (*step).code},
+	{from: in(Asked), on: CodeUnmailed, to: Refused, do: (*step).unreachable},
+	{from: in(Refused), on: ReplyFailed, when: reachable, do: (*step).tellReason},
+
+	{from: in(Asked, Coded), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},
+	{from: in(Coded), on: CodeEchoed, when: late, do: (*step).tellCodeExpired},
+	{from: in(Asked, Coded), on: CodeEchoed, to: Echoed, do: (*step).echo},
+	{from: in(Expired), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},
+	{from: in(Expired), on: CodeEchoed, do: (*step).tellCodeExpired},
+
+	{from: in(Echoed), on: IntentMade, do: (*step).prepared},
+	{from: in(Echoed), on: IntentFailed, to: Refused, do: (*step).cardUnusable},
+	{from: in(Echoed), on: LinkMailed, to: Mailed, do: (*step).mailed},
+	{from: in(Echoed), on: LinkUnmailed, to: Refused, do: (*step).mailRefused},
+	{from: ended, on: IntentMade, do: (*step).voidLateIntent},
+	{from: ended, on: IntentFailed, do: (*step).release},
+
+	{from: in(Echoed), on: LinkPressed, when: preparing, refuse: NotYet},
+	{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: oldLink, refuse: LinkReplaced},
+	{from: in(Echoed), on: LinkPressed, to: Confirmed, do: (*step).confirmUnmailed},
+	{from: in(Mailed, Declined), on: LinkPressed, when: late, refuse: LinkExpired},
+	{from: in(Mailed, Declined), on: LinkPressed, to: Confirmed, do: (*step).confirm},
+	{from: in(New, Invited, Asked, Coded), on: LinkPressed, refuse: NotYet},
+	{from: in(Confirmed, Challenged), on: LinkPressed}, // pressed twice: it is on its way
+	{from: in(Paid), on: LinkPressed, refuse: AlreadyPaid},
+	{from: in(Expired), on: LinkPressed, refuse: LinkExpired},
+	{from: in(Cancelled), on: LinkPressed, refuse: WasCancelled},
+	{from: in(Refused), on: LinkPressed, refuse: itsReason},
+	{from: in(Refunded), on: LinkPressed, refuse: WasRefunded},
+
+	{from: in(Confirmed), on: BankAsks, to: Challenged, do: (*step).challenge},
+	{from: in(Challenged), on: BankLeft, do: (*step).look},
+	{from: in(Challenged), on: BankAsks, do: (*step).stillAtBank},
+	{from: beforePay, on: Charged, to: Paid, do: (*step).paid},
+	{from: in(Expired, Refused), on: Charged, when: holds, to: Paid, do: (*step).paid},
+	{from: ended, on: Charged, to: Paid, do: (*step).paidTooLate}, // what was taken after all goes back
+	{from: in(Confirmed, Challenged), on: ChargeFailed, to: Declined, do: (*step).declined},
+
+	{from: in(Invited), on: DeadlinePast, when: late, to: Expired},
+	{from: in(Asked, Coded), on: DeadlinePast, when: late, to: Expired, do: (*step).release},
+	{from: in(Echoed, Mailed, Declined, Challenged), on: DeadlinePast, when: late, to: Expired, do: (*step).void},
+	{from: ended, on: IntentVoided, do: (*step).release},
+	{from: in(Mailed, Declined, Confirmed, Challenged), on: IntentVoided, to: Refused, do: (*step).cardUnusable}, // by hand, at Stripe
+
+	{from: beforePay, on: CancelAsked, when: someoneElse, refuse: NotYourCode},
+	{from: in(Invited), on: CancelAsked, to: Cancelled},
+	{from: in(Asked, Coded), on: CancelAsked, to: Cancelled, do: (*step).release},
+	{from: in(Echoed, Mailed, Declined, Challenged), on: CancelAsked, to: Cancelled, do: (*step).void},
+	{from: in(Confirmed, Paid), on: CancelAsked, refuse: TooLate},
+
+	{from: in(Paid), on: RefundAsked, do: (*step).refund},
+	{from: in(Paid), on: RefundMade, to: Refunded, do: (*step).release},
+	{from: in(Refunded), on: RefundAsked, refuse: WasRefunded},
+	{from: append(beforePay, append(ended, New)...), on: RefundAsked, refuse: NotPaid},
+
+	// What comes too late, twice or out of order is noted and moves nothing.
+	{from: States, on: WishHeard},
+	{from: States, on: Enrolled},
+	{from: States, on: ReplySent, do: (*step).noteReply},
+	{from: States, on: ReplyFailed},
+	{from: States, on: CodeMailed},
+	{from: States, on: CodeUnmailed},
+	{from: States, on: CodeEchoed},
+	{from: States, on: IntentMade},
+	{from: States, on: IntentFailed},
+	{from: States, on: LinkMailed},
+	{from: States, on: LinkUnmailed},
+	{from: States, on: Charged},
+	{from: States, on: BankAsks},
+	{from: States, on: BankLeft},
+	{from: States, on: ChargeFailed},
+	{from: States, on: IntentVoided},
+	{from: States, on: DeadlinePast},
+	{from: States, on: CancelAsked},
+	{from: States, on: RefundMade},
+	{from: States, on: EffectDone},
+}
+
+// byCase finds the rows of a state and event, in the table's order.
+var byCase = func() map[State]map[EventKind][]row {
+	m := map[State]map[EventKind][]row{}
+	for _, r := range table {
+		for _, s := range r.from {
+			if m[s] == nil {
+				m[s] = map[EventKind][]row{}
+			}
+			m[s][r.on] = append(m[s][r.on], r)
+		}
+	}
+	return m
+}()
+
+// Step decides what an event at now makes of a purchase: the purchase afterwards
+// and what is owed because of it. It is pure. A *[Refusal] is an answer to
+// whoever caused the event; the purchase is then as it was.
+//
+// The zero Purchase and a WishHeard begin one.
+func Step(p Purchase, ev Event, now time.Time) (Purchase, []Effect, error) {
+	for _, r := range byCase[p.State][ev.Kind] {
+		s := step{p: p, ev: ev, now: now}
+		if r.when != nil && !r.when.ok(&s) {
+			continue
+		}
+		switch r.refuse {
+		case "":
+		case itsReason:
+			return p, nil, &Refusal{p.Reason}
+		default:
+			return p, nil, &Refusal{r.refuse}
+		}
+		s.p.Told = slices.Clone(p.Told)
+		if r.do != nil {
+			r.do(&s)
+		}
+		if r.to != New {
+			s.move(r.to)
+		}
+		return s.p, s.owe, nil
+	}
+	return p, nil, fmt.Errorf("offers: no answer to %s in state %q", ev.Kind, p.State)
+}
+
+// move enters a state, which may have a deadline.
+func (s *step) move(to State) {
+	s.p.State = to
+	s.p.Moves++
+	if to.Ended() {
+		s.p.EndedAt = s.now
+	}
+	if at := s.p.Deadline(); !at.IsZero() {
+		s.owe = append(s.owe, Effect{Kind: Deadline, Purchase: s.p.ID, N: s.p.Moves, Due: at})
+	}
+}
+
+func (s *step) do(kind EffectKind, n int) {
+	s.owe = append(s.owe, Effect{Kind: kind, Purchase: s.p.ID, N: n})
+}
+
+// tell owes a mail that says why it does not go on, once for each reason.
+func (s *step) tell(why Reason) {
+	if s.p.Registered && !slices.Contains(s.p.Told, why) {
+		s.p.Told = append(s.p.Told, why)
+		s.owe = append(s.owe, Effect{Kind: MailReason, Purchase: s.p.ID, Reason: why})
+	}
+}
+
+func (s *step) begin() {
+	s.p = s.ev.Wish
+	s.p.AskedAt = s.now
+	s.do(Reply, 0)
+	s.do(File, 0)
+}
+
+func (s *step) refuseWish() {
+	s.begin()
+	s.p.Reason = s.ev.Reason
+}
+
+func (s *step) invite() {
+	s.begin()
+	s.p.Reason = NotRegistered
+}
+
+func (s *step) ask() {
+	s.begin()
+	s.p.Held = s.p.Quantity
+}
+
+// enrol goes on as if the wish had just been heard, except that the code goes by
+// mail: the public reply was the invitation.
+func (s *step) enrol() {
+	s.p.Reason = ""
+	s.p.Registered = true
+	s.p.AskedAt = s.now
+	s.p.Held = s.p.Quantity
+	s.mailCode()
+}
+
+func (s *step) tellEnrolled() {
+	s.p.Registered = true
+	s.p.Reason = s.ev.Reason
+	s.tell(s.ev.Reason)
+}
+
+func (s *step) noteReply() {
+	if s.p.Reply == "" {
+		s.p.Reply = s.ev.Post
+	}
+}
+
+func (s *step) code() {
+	s.noteReply()
+	s.p.CodedAt = s.now
+}
+
+func (s *step) mailCode() {
+	if !s.p.CodeByMail {
+		s.p.CodeByMail = true
+		s.do(MailCode, 0)
+	}
+}
+
+func (s *step) unreachable() {
+	s.p.Reason = Unreachable
+	s.release()
+}
+
+func (s *step) tellReason()      { s.tell(s.p.Reason) }
+func (s *step) tellCodeExpired() { s.tell(CodeExpired) }
+
+// echo may come while the reply is still on its way to us: the code was public
+// before we knew it.
+func (s *step) echo() {
+	s.p.Echo = s.ev.Post
+	s.p.EchoedAt = s.now
+	s.do(Prepare, 0)
+}
+
+func (s *step) prepared() {
+	s.p.Intent, s.p.Card = s.ev.Intent, s.ev.Card
+	s.p.Round++
+	s.do(MailLink, s.p.Round)
+}
+
+func (s *step) mailed() { s.p.MailedAt = s.now }
+
+func (s *step) cardUnusable() {
+	s.p.Reason = CardUnusable
+	s.release()
+	s.tell(CardUnusable)
+}
+
+func (s *step) mailRefused() {
+	s.p.Reason = MailRefused
+	s.do(ReplyReason, 0)
+	s.void()
+}
+
+// confirmUnmailed: the click is here before the mail server's answer is.
+func (s *step) confirmUnmailed() {
+	s.p.MailedAt = s.now
+	s.confirm()
+}
+
+func (s *step) confirm() {
+	s.p.Reason = ""
+	s.p.ConfirmedAt = s.now
+	s.p.Attempt++
+	s.do(Charge, s.p.Attempt)
+}
+
+func (s *step) challenge() {
+	s.p.ChallengedAt = s.now
+	s.p.BankURL = s.ev.URL
+	s.lookIn(firstLook)
+}
+
+// Stripe is asked again and again how it stands at the bank, ever less often, so
+// that nothing depends on the buyer's browser coming back.
+const firstLook, lastLook = 5 * time.Second, 80 * time.Second
+
+// stillAtBank is the answer to look Round. Only the latest look begets another.
+func (s *step) stillAtBank() {
+	s.p.BankURL = s.ev.URL
+	if s.ev.Round == s.p.Looks {
+		s.lookIn(min(firstLook<<min(s.p.Looks, 8), lastLook))
+	}
+}
+
+func (s *step) look() { s.lookIn(0) }
+
+func (s *step) lookIn(d time.Duration) {
+	s.p.Looks++
+	s.owe = append(s.owe, Effect{Kind: Look, Purchase: s.p.ID, N: s.p.Looks, Due: s.now.Add(d)})
+}
+
+func (s *step) paid() {
+	s.p.Reason, s.p.BankURL = "", ""
+	s.p.PaidAt = s.now
+	s.do(MailReceipt, 0)
+	if s.p.Thanks {
+		s.do(Thank, 0)
+	}
+}
+
+// paidTooLate: the money came although the purchase had ended, and nothing is
+// promised for it any more.
+func (s *step) paidTooLate() {
+	s.p.PaidAt = s.now
+	s.refund()
+}
+
+func (s *step) declined() {
+	s.p.Reason = s.ev.Reason
+	s.p.BankURL = ""
+	s.tell(s.ev.Reason)
+}
+
+// release gives the units back. It is only reached where no payment can be taken
+// any more.
+func (s *step) release() { s.p.Held = 0 }
+
+// void owes the cancellation at Stripe; only its success gives the units back.
+// Where the payment is still being prepared, its answer will find the purchase
+// ended and owe the cancellation then.
+func (s *step) void() {
+	if s.p.Intent != "" {
+		s.do(Void, 0)
+	}
+}
+
+func (s *step) voidLateIntent() {
+	if s.p.Intent == "" {
+		s.p.Intent = s.ev.Intent
+		s.do(Void, 0)
+	}
+}
+
+func (s *step) refund() {
+	if s.p.RefundAt.IsZero() {
+		s.p.RefundAt = s.now
+		s.do(Refund, 0)
+	}
+}
