@@ -1,0 +1,275 @@
+// Package bot hears networks and speaks on them. It turns a post into an intent,
+// hands the intent to the shop, and says in public what the shop owes.
+//
+// # Words
+//
+//   - A [Network] is a place where people post; adapters are leaves beside this
+//     package (bot/x).
+//   - A [Post] is what somebody said there, a [Reply] what the bot says.
+//   - An [Intent] is what a post wants, by the fixed grammar of [Read].
+//
+// # Promises
+//
+//   - A post counts once, whatever brings it and however often.
+//   - One public reply to a wish; a reply that may have been made is looked for
+//     before it is made again.
+//   - "stop" is obeyed at once and remembered.
+//
+// The package knows no cards and no pages.
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hashtill/offers"
+	"hashtill/offers/words"
+)
+
+// A Shop is what the bot needs of offers.Shop.
+type Shop interface {
+	OfferByTag(tag string) (offers.Offer, bool)
+	Offers() []offers.Offer
+	Wish(ctx context.Context, w offers.Wish, now time.Time) (offers.Purchase, error)
+	Echo(ctx context.Context, c offers.Code, by offers.Account, post string, now time.Time) (offers.Purchase, error)
+	CancelCode(ctx context.Context, c offers.Code, by offers.Account, now time.Time) (offers.Purchase, error)
+	CancelAll(ctx context.Context, a offers.Account, now time.Time) (int, error)
+	Stop(ctx context.Context, a offers.Account, now time.Time) error
+	Start(ctx context.Context, a offers.Account) error
+	OweAnswer(ctx context.Context, a offers.Answer) error
+	On(kind offers.EffectKind, act offers.Act)
+	OnAnswer(act func(ctx context.Context, a offers.Answer, again bool) error)
+}
+
+// A Bot serves one shop on some networks.
+type Bot struct {
+	Shop          Shop
+	Networks      []Network
+	ThanksProduct bool // the public thank-you names the product
+	Now           func() time.Time
+	Log           *slog.Logger
+
+	follow chan struct{} // the catalogue has changed
+}
+
+// Register makes the bot perform what the shop owes in public. It is called before
+// the outbox and Run.
+func (b *Bot) Register() {
+	b.follow = make(chan struct{}, 1)
+	b.Shop.On(offers.Reply, b.reply)
+	b.Shop.On(offers.ReplyReason, b.replyReason)
+	b.Shop.On(offers.Thank, b.thank)
+	b.Shop.OnAnswer(b.answer)
+}
+
+// Run listens until ctx ends, and then returns nil; any other return says why
+// listening can never work.
+func (b *Bot) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, n := range b.Networks {
+		g.Go(func() error {
+			err := n.Listen(ctx, func(ctx context.Context, p Post) error { return b.Hear(ctx, n, p) })
+			if err != nil {
+				return fmt.Errorf("listen to %s: %w", n.Name(), err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error { b.keepFollowing(ctx); return nil })
+	b.Follow()
+	return g.Wait()
+}
+
+// Follow says that the catalogue may have changed: the networks are told which
+// hashtags to listen for, soon.
+func (b *Bot) Follow() {
+	select {
+	case b.follow <- struct{}{}:
+	default:
+	}
+}
+
+// followPause is between two tries to tell a network its hashtags.
+const followPause = 5 * time.Second
+
+func (b *Bot) keepFollowing(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.follow:
+		}
+		var tags []string
+		for _, o := range b.Shop.Offers() {
+			tags = append(tags, o.Tag)
+		}
+		for _, n := range b.Networks {
+			if err := n.Follow(ctx, tags); err != nil && ctx.Err() == nil {
+				b.Log.Error("cannot follow the hashtags; trying again", "network", n.Name(), "tags", len(tags), "err", err)
+				time.AfterFunc(followPause, b.Follow)
+			}
+		}
+	}
+}
+
+// Hear deals with one post for good, or returns an error if it must come again.
+func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
+	self, _, err := n.Self(ctx)
+	if err != nil {
+		return err
+	}
+	in := Read(p, self, b.Shop.OfferByTag)
+	if in.Kind == Nothing {
+		return nil
+	}
+	by := offers.Account{Network: n.Name(), ID: p.Author.ID}
+	answer := offers.Answer{Post: p.ID, Account: by, Handle: p.Author.Handle, Lang: p.Lang}
+
+	switch in.Kind {
+	case WantsOffer:
+		_, err = b.Shop.Wish(ctx, offers.Wish{
+			Post: p.ID, Account: by, Handle: p.Author.Handle, Lang: p.Lang,
+			Offer: in.Offer.ID, Quantity: in.Quantity, Words: in.Words,
+		}, b.Now())
+		if errors.Is(err, offers.ErrNotFound) {
+			err = nil // taken out of the catalogue this moment
+		}
+	case RepeatsCode:
+		_, err = b.Shop.Echo(ctx, in.Code, by, p.ID, b.Now())
+	case WantsCancel:
+		if in.Code != "" {
+			_, err = b.Shop.CancelCode(ctx, in.Code, by, b.Now())
+			answer.Word, answer.Count = "cancelled", 1
+		} else {
+			answer.Word = "cancelled"
+			answer.Count, err = b.Shop.CancelAll(ctx, by, b.Now())
+		}
+		if answer.Count == 0 {
+			answer.Word = "nothing_to_cancel"
+		}
+	case WantsStop:
+		answer.Word = "stopped"
+		err = b.Shop.Stop(ctx, by, b.Now())
+	case WantsStart:
+		answer.Word = "started"
+		err = b.Shop.Start(ctx, by)
+	case WantsHelp:
+		answer.Word = "help"
+	}
+
+	var no *offers.Refusal
+	if errors.As(err, &no) {
+		b.Log.Info("refused", "network", n.Name(), "post", p.ID, "reason", string(no.Reason))
+		answer.Word, err = string(no.Reason), nil
+		if no.Reason == offers.BuyerStopped {
+			return nil // they asked to be left alone
+		}
+	}
+	if err != nil || answer.Word == "" || !in.Addressed {
+		return err
+	}
+	return b.Shop.OweAnswer(ctx, answer)
+}
+
+// maxTitle keeps a product's name from filling a whole reply.
+const maxTitle = 40
+
+func clip(s string) string {
+	if r := []rune(s); len(r) > maxTitle {
+		return string(r[:maxTitle-1]) + "…"
+	}
+	return s
+}
+
+// ref is a short reference that tells texts apart: networks refuse a reply that
+// reads like the one before.
+func ref(id string) string { return id[max(0, len(id)-6):] }
+
+// reply says what the state of the purchase asks for.
+func (b *Bot) reply(ctx context.Context, j offers.Job) (offers.Event, error) {
+	p := j.Purchase
+	w := words.For(p.Lang)
+	args := map[string]any{"Title": clip(p.Title), "Ref": ref(string(p.ID))}
+	var text string
+	switch p.State {
+	case offers.Asked:
+		args["Total"] = p.Total.Format(w.Lang)
+		args["Code"] = p.Code.Hashtag()
+		args["Minutes"] = int(math.Round(p.Times.Echo.Minutes()))
+		text = w.Say("reply.code", args)
+	case offers.Invited:
+		text = w.Say("reply.invite", args)
+	default:
+		args["Choices"] = choices(p.Choices)
+		text = w.Say("reply.refused."+string(p.Reason), args)
+	}
+	return b.say(ctx, p, p.Wish, text, j.Again)
+}
+
+// choices is a list that fits a reply.
+func choices(names []string) string {
+	list := strings.Join(names, ", ")
+	if r := []rune(list); len(r) > 80 {
+		return string(r[:79]) + "…"
+	}
+	return list
+}
+
+func (b *Bot) replyReason(ctx context.Context, j offers.Job) (offers.Event, error) {
+	p := j.Purchase
+	text := words.For(p.Lang).Say("reply.unreachable_mail", map[string]any{"Ref": ref(string(p.ID))})
+	_, err := b.say(ctx, p, p.Echo, text, j.Again)
+	return offers.Event{Kind: offers.EffectDone}, err
+}
+
+func (b *Bot) thank(ctx context.Context, j offers.Job) (offers.Event, error) {
+	p := j.Purchase
+	key := "reply.thanks"
+	if b.ThanksProduct {
+		key = "reply.thanks_product"
+	}
+	text := words.For(p.Lang).Say(key, map[string]any{"Title": clip(p.Title), "Ref": ref(string(p.ID))})
+	_, err := b.say(ctx, p, p.Wish, text, j.Again)
+	return offers.Event{Kind: offers.EffectDone}, err
+}
+
+// say posts for a purchase. A final no is an event like any other.
+func (b *Bot) say(ctx context.Context, p offers.Purchase, to, text string, again bool) (offers.Event, error) {
+	post, err := b.post(ctx, p.Buyer.Network, Reply{To: to, Handle: p.Handle, Text: text}, again)
+	var no *RefusedError
+	switch {
+	case errors.As(err, &no):
+		b.Log.Warn("reply refused", "purchase", string(p.ID), "network", p.Buyer.Network, "why", no.Why)
+		return offers.Event{Kind: offers.ReplyFailed}, nil
+	case err != nil:
+		return offers.Event{}, err
+	}
+	return offers.Event{Kind: offers.ReplySent, Post: post}, nil
+}
+
+func (b *Bot) post(ctx context.Context, network string, r Reply, again bool) (string, error) {
+	for _, n := range b.Networks {
+		if n.Name() == network {
+			return n.Say(ctx, r, again)
+		}
+	}
+	return "", &RefusedError{Why: "network " + network + " is not configured"}
+}
+
+func (b *Bot) answer(ctx context.Context, a offers.Answer, again bool) error {
+	text := words.For(a.Lang).Say("reply."+a.Word, map[string]any{"Count": a.Count, "Ref": ref(a.Post)})
+	_, err := b.post(ctx, a.Account.Network, Reply{To: a.Post, Handle: a.Handle, Text: text}, again)
+	var no *RefusedError
+	if errors.As(err, &no) {
+		b.Log.Warn("answer refused", "network", a.Account.Network, "post", a.Post, "why", no.Why)
+		return nil
+	}
+	return err
+}

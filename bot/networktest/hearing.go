@@ -1,0 +1,161 @@
+package networktest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"hashtill/bot"
+)
+
+func followsAnew(t *testing.T, p *play) {
+	p.follow("BuyHat", "BuyShirt")
+	p.follow("BuyShoe", "BuyShirt")
+	p.follow("BuyShirt", "BuyShoe") // the same
+	p.listen(p.note)
+	ann := p.Person("ann")
+	hat := p.Post(ann, "one #BuyHat")
+	shirt, shoe := p.Post(ann, "one #BuyShirt"), p.Post(ann, "one #BuyShoe")
+	heard := map[string]bool{}
+	for !heard[shirt] || !heard[shoe] {
+		select {
+		case post := <-p.posts:
+			heard[post.ID] = true
+		case <-time.After(patience):
+			t.Fatalf("shirt heard: %t, shoe heard: %t", heard[shirt], heard[shoe])
+		}
+	}
+	if heard[hat] {
+		t.Error("a hashtag is heard that is followed no more")
+	}
+	if err := p.Network.Follow(p.ctx, []string{"no hashtag"}); err == nil {
+		t.Error("what is no hashtag is followed")
+	}
+}
+
+func followsWhileListening(t *testing.T, p *play) {
+	p.follow()
+	p.listen(p.note)
+	ann := p.Person("ann")
+	p.hear(p.Post(ann, "@"+p.handle+" before any hashtag"))
+	p.follow("BuyHat")
+	// A network may take its time until a change counts.
+	deadline := time.After(patience)
+	for i := 0; ; i++ {
+		p.Post(ann, fmt.Sprintf("one #BuyHat, %d", i))
+		select {
+		case post := <-p.posts:
+			p.want(post, ann, bot.Original, "BuyHat")
+			p.listening()
+			p.hear(p.Post(ann, "@"+p.handle+" after"))
+			return
+		case <-time.After(200 * time.Millisecond):
+		case <-deadline:
+			t.Fatal("a hashtag that was followed while listening is not heard")
+		}
+	}
+}
+
+func reconnects(t *testing.T, p *play) {
+	p.follow("BuyHat")
+	p.listen(p.note)
+	ann := p.Person("ann")
+	for i := range 3 {
+		p.hear(p.Post(ann, fmt.Sprintf("one #BuyHat, %d", i)))
+		p.Disconnect()
+		p.listening()
+	}
+	p.hear(p.Post(ann, "last #BuyHat"))
+}
+
+func skipsGarbage(t *testing.T, p *play) {
+	p.follow("BuyHat")
+	p.listen(p.note)
+	ann := p.Person("ann")
+	p.Garbage()
+	p.hear(p.Post(ann, "one #BuyHat"))
+	p.Garbage()
+	p.hear(p.Post(ann, "another #BuyHat"))
+}
+
+func handsOverAgain(t *testing.T, p *play) {
+	p.follow("BuyHat")
+	var order []string
+	var inside atomic.Int32
+	done := make(chan struct{})
+	p.listen(func(ctx context.Context, post bot.Post) error {
+		if inside.Add(1) != 1 {
+			t.Error("two posts are handed over at once")
+		}
+		defer inside.Add(-1)
+		order = append(order, post.ID)
+		if len(order) < 3 {
+			return errors.New("not yet")
+		}
+		if len(order) == 4 {
+			close(done)
+		}
+		return nil
+	})
+	ann := p.Person("ann")
+	first, second := p.Post(ann, "one #BuyHat"), p.Post(ann, "two #BuyHat")
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("a post that was not dealt with is not handed over again")
+	}
+	if want := []string{first, first, first, second}; !slices.Equal(order[:4], want) {
+		t.Errorf("handed over %q, want %q", order, want)
+	}
+}
+
+func ends(t *testing.T, p *play) {
+	p.follow("BuyHat")
+	entered := make(chan struct{}, 1)
+	stop := p.listen(func(ctx context.Context, post bot.Post) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	ann := p.Person("ann")
+	for i := range 5 { // some of them wait to be handed over
+		p.Post(ann, fmt.Sprintf("#BuyHat %d", i))
+	}
+	select {
+	case <-entered:
+	case <-time.After(patience):
+		t.Fatal("nothing is heard")
+	}
+	stop()
+	deadline := time.After(patience)
+	for {
+		left := p.goroutines()
+		if left == "" {
+			return
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-deadline:
+			t.Fatalf("Listen has returned, and left goroutines behind:\n%s", left)
+		}
+	}
+}
+
+// goroutines returns the stacks of goroutines that are in the adapter.
+func (p *play) goroutines() string {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	var left []string
+	for stack := range strings.SplitSeq(string(buf), "\n\n") {
+		if slices.ContainsFunc(p.Packages, func(path string) bool { return strings.Contains(stack, "\n"+path) }) {
+			left = append(left, stack)
+		}
+	}
+	return strings.Join(left, "\n\n")
+}

@@ -1,0 +1,241 @@
+// Package networktest holds every bot.Network to the same promises.
+//
+// An adapter's test sets up a [Stage]: the network as the people on it use it,
+// a bot's account there, and the adapter under test. [Run] then plays what a
+// shop must be able to rely on: what is said to the bot is heard, with all that
+// a purchase needs to know; a reply is posted once; interruptions pass.
+package networktest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hashtill/bot"
+)
+
+// patience is how long something that must happen may take.
+const patience = 20 * time.Second
+
+// A Stage is a network with a bot on it. Its functions fail the test if they
+// cannot do what they say. Posts and accounts are named by their numbers.
+type Stage struct {
+	Network bot.Network
+	// Packages are import paths, ending in a dot, in which no goroutine may be
+	// when Listen has returned.
+	Packages []string
+
+	Person func(handle string) (account string) // the same for the same handle
+	Post   func(account, text string) (post string)
+	Repost func(account, post string) (repost string)
+	Quote  func(account, post, text string) (quote string)
+	Answer func(account, post, text string) (answer string)
+
+	Announce func(text string) (post string) // by the bot's account
+	Replies  func(post string) (texts []string)
+
+	Listening  func(context.Context) error // returns when the adapter hears what is posted
+	Disconnect func()                      // ends what Listen has open
+	Garbage    func()                      // sends what is no message
+	LoseAnswer func()                      // the next reply is posted, its answer lost
+	Limit      func() (reset time.Time)    // the next reply is refused for now
+	Refuses    bool                        // replies need to have been asked for
+}
+
+// Run plays all there is on stages of their own.
+func Run(t *testing.T, stage func(*testing.T) *Stage) {
+	for _, act := range []struct {
+		name string
+		play func(*testing.T, *play)
+	}{
+		{"self", self},
+		{"hears wishes", hearsWishes},
+		{"hears echoes", hearsEchoes},
+		{"follows anew", followsAnew},
+		{"follows while listening", followsWhileListening},
+		{"speaks", speaks},
+		{"is refused", isRefused},
+		{"speaks once", speaksOnce},
+		{"waits for its limit", waitsForLimit},
+		{"reconnects", reconnects},
+		{"skips garbage", skipsGarbage},
+		{"hands over again", handsOverAgain},
+		{"ends", ends},
+	} {
+		t.Run(act.name, func(t *testing.T) { act.play(t, newPlay(t, stage(t))) })
+	}
+}
+
+// play is a stage with the curtain up.
+type play struct {
+	*testing.T
+	*Stage
+	ctx    context.Context
+	id     string // the bot's
+	handle string
+	posts  chan bot.Post
+}
+
+func newPlay(t *testing.T, s *Stage) *play {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	t.Cleanup(cancel)
+	p := &play{T: t, Stage: s, ctx: ctx, posts: make(chan bot.Post, 100)}
+	var err error
+	if p.id, p.handle, err = s.Network.Self(ctx); err != nil {
+		t.Fatalf("Self: %v", err)
+	}
+	return p
+}
+
+// listen starts to listen, until the test ends or the returned function is
+// called, and holds Listen to returning nil then.
+func (p *play) listen(heard func(context.Context, bot.Post) error) (stop func()) {
+	p.Helper()
+	ctx, cancel := context.WithCancel(p.ctx)
+	result := make(chan error, 1)
+	go func() { result <- p.Network.Listen(ctx, heard) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-result:
+			if err != nil {
+				p.Errorf("Listen returned %v", err)
+			}
+		case <-time.After(patience):
+			p.Errorf("Listen does not return")
+		}
+	})
+	p.Cleanup(stop)
+	p.listening()
+	return stop
+}
+
+func (p *play) listening() {
+	p.Helper()
+	if err := p.Listening(p.ctx); err != nil {
+		p.Fatalf("the network hears nobody listen: %v", err)
+	}
+}
+
+func (p *play) follow(tags ...string) {
+	p.Helper()
+	if err := p.Network.Follow(p.ctx, tags); err != nil {
+		p.Fatalf("Follow %q: %v", tags, err)
+	}
+}
+
+// note is a heard function that keeps what it hears.
+func (p *play) note(ctx context.Context, post bot.Post) error {
+	select {
+	case p.posts <- post:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hear waits for a post; others are passed over.
+func (p *play) hear(id string) bot.Post {
+	p.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case post := <-p.posts:
+			if post.ID == id {
+				return post
+			}
+		case <-timeout:
+			p.Fatalf("post %s is not heard", id)
+		}
+	}
+}
+
+// want holds a post to what was posted.
+func (p *play) want(got bot.Post, author string, kind bot.PostKind, tags ...string) {
+	p.Helper()
+	if got.Network != p.Network.Name() || got.Author.ID != author || got.Kind != kind || !slices.Equal(got.Tags, tags) {
+		p.Errorf("heard %+v, want author %s, kind %d, tags %q", got, author, kind, tags)
+	}
+	if since := time.Since(got.At); since.Abs() > time.Hour {
+		p.Errorf("post %s is said to be %s old", got.ID, since)
+	}
+}
+
+func (p *play) wantOf(got bot.Post, id, author, words string) {
+	p.Helper()
+	switch {
+	case got.Of == nil || got.Of.ID != id || got.Of.Author.ID != author:
+		p.Errorf("post %s is of %+v, want %s by %s", got.ID, got.Of, id, author)
+	case !strings.Contains(got.Of.Text, words):
+		p.Errorf("post %s is of %q, want %q", got.ID, got.Of.Text, words)
+	}
+}
+
+func self(t *testing.T, p *play) {
+	if p.Network.Name() == "" || p.id == "" || p.handle == "" || strings.HasPrefix(p.handle, "@") {
+		t.Errorf("network %q, number %q, handle %q", p.Network.Name(), p.id, p.handle)
+	}
+	id, handle, err := p.Network.Self(p.ctx)
+	if id != p.id || handle != p.handle || err != nil {
+		t.Errorf("Self again: %q %q %v", id, handle, err)
+	}
+}
+
+func hearsWishes(t *testing.T, p *play) {
+	p.follow("BuyHat", "シャツ", "Crème")
+	p.listen(p.note)
+	ann, ben := p.Person("ann"), p.Person("ben")
+
+	got := p.hear(p.Post(ann, "@"+p.handle+" #BuyHat, please & thanks <3"))
+	p.want(got, ann, bot.Original, "BuyHat")
+	if !slices.Equal(got.Names, []string{p.id}) || got.Author.Handle != "ann" || got.Of != nil {
+		t.Errorf("heard %+v", got)
+	}
+	if got.Text != "@"+p.handle+" #BuyHat, please & thanks <3" {
+		t.Errorf("heard %q", got.Text)
+	}
+
+	got = p.hear(p.Post(ben, "one #buyhat and one #シャツ"))
+	p.want(got, ben, bot.Original, "buyhat", "シャツ")
+	if len(got.Names) != 0 {
+		t.Errorf("a bare hashtag mentions %q", got.Names)
+	}
+	p.want(p.hear(p.Post(ben, "some #crème, https://shop.example/#BuyHat")), ben, bot.Original, "crème")
+	p.want(p.hear(p.Post(ann, "@"+p.handle+" help")), ann, bot.Original)
+}
+
+func hearsEchoes(t *testing.T, p *play) {
+	p.follow("BuyHat")
+	p.listen(p.note)
+	ann, ben := p.Person("ann"), p.Person("ben")
+	offer := p.Announce("A #BuyHat costs 20 €, long " + strings.Repeat("words ", 30) + "end")
+
+	got := p.hear(p.Quote(ann, offer, "two, please #BuyHat"))
+	p.want(got, ann, bot.Quote, "BuyHat")
+	p.wantOf(got, offer, p.id, "end")
+
+	got = p.hear(p.Quote(ben, offer, "nice"))
+	p.want(got, ben, bot.Quote) // the quoted words are not his
+	p.wantOf(got, offer, p.id, "#BuyHat")
+
+	got = p.hear(p.Answer(ben, offer, "#BuyHat for me"))
+	p.want(got, ben, bot.Answer, "BuyHat")
+	p.wantOf(got, offer, p.id, "#BuyHat")
+
+	wish := p.Post(ann, "@"+p.handle+" #BuyHat")
+	p.hear(wish)
+	code, err := p.Network.Say(p.ctx, bot.Reply{To: wish, Handle: "ann", Text: "Repost this: #KUMI7RAX. " + strings.Repeat("More words. ", 10) + "end"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = p.hear(p.Repost(ann, code))
+	p.want(got, ann, bot.Repost)
+	p.wantOf(got, code, p.id, "#KUMI7RAX")
+	p.wantOf(got, code, p.id, "end")
+	if got.Text != "" || len(got.Names) != 0 {
+		t.Errorf("a repost has words of its own: %+v", got)
+	}
+}

@@ -1,0 +1,116 @@
+package bot
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"hashtill/offers"
+)
+
+// Tags returns the hashtags of a text, in order, without their '#', as
+// twitter-text finds them
+// (https://github.com/twitter/twitter-text, conformance/extract.yml): a run of
+// letters, marks, digits and a few joining characters with at least one letter
+// in it, behind a '#' that neither stands within a word nor within a link. It
+// takes time in proportion to the text.
+//
+// Where a network sends the hashtags it has found, those count, and not these.
+func Tags(text string) []string {
+	var tags []string
+	for _, s := range tagSpans(text) {
+		_, sign := utf8.DecodeRuneInString(text[s[0]:])
+		tags = append(tags, text[s[0]+sign:s[1]])
+	}
+	return tags
+}
+
+// tagSpans returns where the hashtags stand in text, in bytes, with their '#'.
+func tagSpans(text string) (spans [][2]int) {
+	for i, before := 0, rune(0); i < len(text); {
+		if end := linkEnd(text, i, before); end > i {
+			before, _ = utf8.DecodeLastRuneInString(text[:end])
+			i = end
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(text[i:])
+		if (r == '#' || r == '＃') && mayPrecedeTag(before) {
+			if end := tagEnd(text, i+size); end > 0 {
+				spans = append(spans, [2]int{i, end})
+				before, _ = utf8.DecodeLastRuneInString(text[:end])
+				i = end
+				continue
+			}
+		}
+		before, i = r, i+size
+	}
+	return spans
+}
+
+// mayPrecedeTag says whether a '#' behind r can begin a hashtag. Variation
+// selectors are marks, but end an emoji and not a word.
+func mayPrecedeTag(r rune) bool {
+	return r == '\ufe0e' || r == '\ufe0f' || r != '&' && !offers.TagRune(r)
+}
+
+// tagEnd returns where the hashtag ends whose '#' stands before i, 0 if none does.
+func tagEnd(text string, i int) int {
+	rest := text[i:]
+	if strings.HasPrefix(rest, "\ufe0f") || strings.HasPrefix(rest, "\u20e3") { // the emoji #️⃣
+		return 0
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return !offers.TagRune(r) })
+	if end < 0 {
+		end = len(rest)
+	}
+	body, after := rest[:end], rest[end:]
+	if !strings.ContainsFunc(body, offers.TagLetter) ||
+		strings.HasPrefix(after, "#") || strings.HasPrefix(after, "＃") || strings.HasPrefix(after, "://") {
+		return 0
+	}
+	return i + end
+}
+
+// linkEnd returns where the link ends that begins at i behind the rune before,
+// or where a word ends that might have become one; i itself if neither is there.
+// Links are addresses with http: or https:, and bare domains with a path:
+// nowhere else could a link hold a '#' that begins a hashtag.
+func linkEnd(text string, i int, before rune) int {
+	if !isHostByte(text[i]) || text[i] == '.' || text[i] == '-' {
+		return i
+	}
+	end := i
+	for end < len(text) && isHostByte(text[end]) {
+		end++
+	}
+	if strings.ContainsRune("@＠$#＃", before) || unicode.IsLetter(before) || unicode.IsDigit(before) || before == '_' {
+		return end
+	}
+	host, rest := strings.ToLower(text[i:end]), text[end:]
+	switch last := strings.LastIndexByte(host, '.'); {
+	case (host == "http" || host == "https") && strings.HasPrefix(rest, "://"):
+	case last > 0 && isTopLevel(host[last+1:]) && strings.HasPrefix(rest, "/"):
+	default:
+		return end
+	}
+	if n := strings.IndexFunc(rest, func(r rune) bool { return !isLinkRune(r) }); n >= 0 {
+		return end + n
+	}
+	return len(text)
+}
+
+func isHostByte(b byte) bool {
+	return 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z' || '0' <= b && b <= '9' || b == '.' || b == '-'
+}
+
+func isTopLevel(label string) bool {
+	return len(label) >= 2 && strings.Trim(label, "abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// isLinkRune says whether r may stand in the path of a link.
+func isLinkRune(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r > ' ' && r != 0x7f && !strings.ContainsRune("\"<>\\^`{}", r)
+	}
+	return unicode.In(r, unicode.Latin, unicode.Cyrillic)
+}

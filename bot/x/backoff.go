@@ -1,0 +1,104 @@
+package x
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// The waits between attempts to open a stream
+// (https://docs.x.com/x-api/fundamentals/handling-disconnections). X gives no
+// bound for the last; a window of its limits is one.
+const (
+	networkStep  = 250 * time.Millisecond
+	networkMost  = 16 * time.Second
+	httpFirst    = 5 * time.Second
+	httpMost     = 320 * time.Second
+	limitedFirst = time.Minute
+	limitedMost  = 15 * time.Minute
+)
+
+// maxRefusals is how often credentials that have worked may be refused in a row
+// before they count as refused for good: X refuses good ones at times.
+const maxRefusals = 3
+
+var (
+	errSilent = errors.New("the stream has been silent for too long")
+	errEnded  = errors.New("the stream has ended")
+	errAnew   = errors.New("what is followed has changed")
+	errRules  = errors.New("the stream had no rules")
+)
+
+// keepOpen opens a stream again and again, with X's waits, until ctx ends or
+// the credentials are refused. open returns when the stream has ended, with
+// whether anything came from it.
+func (a *account) keepOpen(ctx context.Context, open func(context.Context) (alive bool, err error)) error {
+	var network, failures, limited, refused int // attempts in a row that failed so
+	worked := false
+	for {
+		alive, err := open(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if alive {
+			worked = true
+			network, failures, limited, refused = 0, 0, 0, 0
+		}
+		var wait time.Duration
+		answer := new(apiError)
+		switch {
+		case errors.As(err, new(*otherAccountError)):
+			return err
+		case errors.Is(err, errAnew) || errors.Is(err, errRules):
+		case !errors.As(err, &answer):
+			wait = min(time.Duration(network)*networkStep, networkMost)
+			network++
+		case answer.status == http.StatusTooManyRequests:
+			wait = doubled(limitedFirst, limited, limitedMost)
+			limited++
+		default:
+			if answer.final() {
+				if refused++; !worked || refused >= maxRefusals {
+					return fmt.Errorf("listen: %w", err)
+				}
+			}
+			wait = doubled(httpFirst, failures, httpMost)
+			failures++
+		}
+		a.log.WarnContext(ctx, "stream interrupted", "err", err, "wait", wait)
+		if !sleep(ctx, wait) {
+			return nil
+		}
+	}
+}
+
+// final says whether the same request can only be refused again, as long as the
+// configuration stays.
+func (e *apiError) final() bool {
+	return e.status == http.StatusUnauthorized || e.status == http.StatusForbidden || e.status == http.StatusGone
+}
+
+// doubled is first, doubled n times, at most most.
+func doubled(first time.Duration, n int, most time.Duration) time.Duration {
+	for ; n > 0 && first < most; n-- {
+		first *= 2
+	}
+	return min(first, most)
+}
+
+// sleep waits, and reports false if ctx has ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

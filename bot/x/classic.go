@@ -1,0 +1,295 @@
+package x
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	//lint:ignore SA1019 the classic shape is closed too, and needs nothing new
+	"github.com/dghubble/go-twitter/twitter"
+
+	"hashtill/bot"
+)
+
+// Classic is a server that speaks the classic API v1.1 as X did until 2023
+// (https://developer.x.com/en/docs/x-api/v1). One stream is open at a time; to
+// change what is followed it must be opened anew, and what is posted in between
+// is not heard. Quotes of the bot's posts are heard only if they mention the bot
+// or hold a followed hashtag.
+type Classic struct {
+	*account
+
+	follow sync.Mutex // guards what follows
+	tags   []string
+	anew   context.CancelCauseFunc // ends the open stream, nil if none is
+}
+
+var _ bot.Network = (*Classic)(nil)
+
+// What statuses/filter takes
+// (https://developer.x.com/en/docs/x-api/v1/tweets/filter-realtime/guides/basic-stream-parameters).
+const (
+	maxTracks = 400
+	maxTrack  = 60 // bytes
+)
+
+// NewClassic returns a network in the classic shape. It talks to nobody yet; the
+// error lists all that is wrong with the configuration. APIURL and StreamURL
+// stand for https://api.twitter.com and https://stream.twitter.com.
+func NewClassic(cfg Config) (*Classic, error) {
+	a, err := newAccount(cfg, false)
+	if err != nil {
+		return nil, err
+	}
+	c := &Classic{account: a}
+	a.whoami = c.verify
+	return c, nil
+}
+
+// verify asks GET account/verify_credentials.
+func (c *Classic) verify(ctx context.Context) (id, handle string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	api, seen := c.client(ctx)
+	u, _, err := api.Accounts.VerifyCredentials(&twitter.AccountVerifyParams{SkipStatus: twitter.Bool(true)})
+	if err := seen.outcome(err); err != nil {
+		return "", "", err
+	}
+	return number(u.IDStr, u.ID), u.ScreenName, nil
+}
+
+// Follow implements [bot.Network] with the track parameter of statuses/filter.
+// It returns before the stream is open again.
+func (c *Classic) Follow(ctx context.Context, tags []string) error {
+	clean, err := cleanTags(tags)
+	if err != nil {
+		return err
+	}
+	if len(clean) > maxTracks-1 { // one for the bot's handle
+		return &CatalogueError{Tags: len(clean), Rules: len(clean), Limit: maxTracks - 1}
+	}
+	for _, tag := range clean {
+		if len(tag)+1 > maxTrack {
+			return fmt.Errorf("x: hashtag %q is longer than the %d bytes that can be followed", tag, maxTrack-1)
+		}
+	}
+	c.follow.Lock()
+	defer c.follow.Unlock()
+	if slices.Equal(c.tags, clean) {
+		return nil
+	}
+	c.tags = clean
+	if c.anew != nil {
+		c.anew(errAnew)
+	}
+	return nil
+}
+
+// Listen implements [bot.Network] with statuses/filter: hashtags and the bot's
+// handle by track, reposts of and answers to its posts by follow.
+func (c *Classic) Listen(ctx context.Context, heard func(context.Context, bot.Post) error) error {
+	return relay(ctx, func(ctx context.Context, queue chan<- *twitter.Tweet) error {
+		return c.keepOpen(ctx, func(ctx context.Context) (bool, error) { return c.stream(ctx, queue) })
+	}, func(ctx context.Context, t *twitter.Tweet) { c.handOver(ctx, t, heard) })
+}
+
+// stream opens the stream once and reads it to its end.
+//
+// go-twitter's Stream reconnects by itself, with waits that nothing but its Stop
+// ends, and Stop races with the connection it closes. So the transport gives each
+// Stream one connection, and the end of ctx ends that, and with it the Stream.
+func (c *Classic) stream(ctx context.Context, queue chan<- *twitter.Tweet) (alive bool, err error) {
+	self, handle, err := c.Self(ctx)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	c.follow.Lock()
+	c.anew = cancel
+	track := []string{"@" + handle}
+	for _, tag := range c.tags {
+		track = append(track, "#"+tag)
+	}
+	c.follow.Unlock()
+	defer func() {
+		c.follow.Lock()
+		c.anew = nil
+		c.follow.Unlock()
+	}()
+
+	api, seen := c.streamClient(ctx, cancel)
+	stream, err := api.Streams.Filter(&twitter.StreamFilterParams{Track: track, Follow: []string{self}})
+	if err != nil {
+		return false, err
+	}
+	demux := twitter.NewSwitchDemux()
+	demux.Tweet = func(t *twitter.Tweet) {
+		if err := check(t); err != nil {
+			c.log.WarnContext(ctx, "stream message skipped", "err", err)
+		} else if !hidden(t) {
+			put(ctx, queue, t) // where it fails, the stream ends too
+		}
+	}
+	demux.StreamLimit = func(l *twitter.StreamLimit) {
+		if l != nil {
+			c.log.WarnContext(ctx, "posts were not delivered", "posts", l.Track)
+		}
+	}
+	demux.StreamDisconnect = func(d *twitter.StreamDisconnect) {
+		if d != nil {
+			c.log.WarnContext(ctx, "stream message about the stream", "problem", d.Reason)
+		}
+	}
+	demux.Warning = func(w *twitter.StallWarning) {
+		if w != nil {
+			c.log.WarnContext(ctx, "stream message about the stream", "problem", w.Code)
+		}
+	}
+	demux.Other = func(m any) {
+		if err, ok := m.(error); !ok || !errors.As(err, new(*streamEnd)) {
+			c.log.WarnContext(ctx, "stream message skipped", "err", "not a message of the classic API")
+		}
+	}
+	demux.HandleChan(stream.Messages) // closed at the end of the stream
+	return seen.streamOutcome(ctx)
+}
+
+// handOver completes a post and has it heard.
+func (c *Classic) handOver(ctx context.Context, t *twitter.Tweet, heard func(context.Context, bot.Post) error) {
+	self, handle, err := c.Self(ctx) // known since the stream was opened
+	if err != nil || number(t.User.IDStr, t.User.ID) == self {
+		return
+	}
+	p := reader{self, handle}.status(t)
+	if p.Kind == bot.Answer && p.Of.Author.ID == self {
+		c.complete(ctx, reader{self, handle}, &p)
+	}
+	c.hear(ctx, p, heard)
+}
+
+// complete looks up the bot's post that p answers. Without it p still tells its
+// number.
+func (c *Classic) complete(ctx context.Context, rd reader, p *bot.Post) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	id, err := strconv.ParseInt(p.Of.ID, 10, 64)
+	if err != nil {
+		return
+	}
+	api, seen := c.client(ctx)
+	t, _, err := api.Statuses.Show(id, &twitter.StatusShowParams{TweetMode: "extended"})
+	if err := seen.outcome(err); err != nil {
+		c.log.WarnContext(ctx, "referenced post not looked up", "post", p.ID, "err", err)
+		return
+	}
+	if check(t) == nil && !hidden(t) {
+		of := rd.status(t)
+		p.Of = &of
+	}
+}
+
+// Say implements [bot.Network] with statuses/update. The text begins with the
+// address, which makes it an answer.
+func (c *Classic) Say(ctx context.Context, r bot.Reply, again bool) (string, error) {
+	to, err := strconv.ParseInt(r.To, 10, 64)
+	if err != nil || !isID(r.To) {
+		return "", &bot.RefusedError{Why: "the post to answer is none of X's"}
+	}
+	text := r.Text
+	if r.Handle != "" {
+		text = "@" + strings.TrimPrefix(r.Handle, "@") + " " + text
+	}
+	if weight(text) > maxWeight {
+		return "", bot.ErrTooLong
+	}
+	if again {
+		if id, err := c.ownReply(ctx, r, to); err != nil || id != "" {
+			return id, classicSpoken(err)
+		}
+	}
+	id, err := c.update(ctx, text, to)
+	if e := new(apiError); errors.As(err, &e) && e.code() == codeDuplicate {
+		if id, lookErr := c.ownReply(ctx, r, to); lookErr != nil || id != "" {
+			return id, classicSpoken(lookErr)
+		}
+	}
+	return id, classicSpoken(err)
+}
+
+func (c *Classic) update(ctx context.Context, text string, to int64) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	api, seen := c.client(ctx)
+	t, _, err := api.Statuses.Update(text, &twitter.StatusUpdateParams{InReplyToStatusID: to})
+	if err := seen.outcome(err); err != nil {
+		return "", err
+	}
+	if number(t.IDStr, t.ID) == "" {
+		return "", errors.New("x: POST statuses/update: the answer names no post")
+	}
+	return number(t.IDStr, t.ID), nil
+}
+
+// ownReply is that of [Network], over statuses/user_timeline.
+func (c *Classic) ownReply(ctx context.Context, r bot.Reply, to int64) (string, error) {
+	self, _, err := c.Self(ctx)
+	if err != nil {
+		return "", err
+	}
+	user, err := strconv.ParseInt(self, 10, 64)
+	if err != nil {
+		return "", err
+	}
+	params := &twitter.UserTimelineParams{UserID: user, SinceID: to, Count: 200, TweetMode: "extended", IncludeRetweets: twitter.Bool(false)}
+	for range ownPages {
+		page, err := c.timeline(ctx, params)
+		if err != nil || len(page) == 0 {
+			return "", err
+		}
+		for i := range page {
+			t := &page[i]
+			if number(t.InReplyToStatusIDStr, t.InReplyToStatusID) == r.To && sameWords(statusText(t), r.Text) {
+				return number(t.IDStr, t.ID), nil
+			}
+		}
+		params.MaxID = page[len(page)-1].ID - 1
+	}
+	return "", nil
+}
+
+func (c *Classic) timeline(ctx context.Context, params *twitter.UserTimelineParams) ([]twitter.Tweet, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	api, seen := c.client(ctx)
+	page, _, err := api.Timelines.UserTimeline(params)
+	return page, seen.outcome(err)
+}
+
+// The numbers of the classic API's refusals
+// (https://developer.x.com/en/support/x-api/error-troubleshooting).
+const (
+	codeRateLimit  = 88
+	codeDailyLimit = 185 // posts of a day; counted anew every half hour
+	codeTooLong    = 186
+	codeDuplicate  = 187
+)
+
+// classicSpoken is spoken for the classic API, which numbers its refusals.
+func classicSpoken(err error) error {
+	e := new(apiError)
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.code() == codeTooLong:
+		return bot.ErrTooLong
+	case e.code() == codeRateLimit || e.code() == codeDailyLimit:
+		return &bot.LaterError{At: e.later, Why: e.Error()}
+	}
+	return spoken(err)
+}

@@ -1,0 +1,353 @@
+package x
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"hashtill/bot"
+)
+
+// What an account that pays per use may have
+// (https://docs.x.com/x-api/posts/filtered-stream/introduction), and how many
+// rules one request changes.
+const (
+	maxRules   = 1000
+	maxRule    = 1024 // characters
+	rulesBatch = 100
+)
+
+// A CatalogueError says that the hashtags do not fit the stream's rules.
+type CatalogueError struct {
+	Tags         int // to be followed
+	Rules, Limit int // needed for them, and left for them
+}
+
+func (e *CatalogueError) Error() string {
+	return fmt.Sprintf("x: %d hashtags need %d rules of the filtered stream, and %d are left: follow fewer hashtags, have people mention the bot, or take a plan with more rules",
+		e.Tags, e.Rules, e.Limit)
+}
+
+// rule is a rule as X keeps it.
+type rule struct {
+	ID    string `json:"id,omitempty"`
+	Value string `json:"value"`
+	Tag   string `json:"tag,omitempty"`
+}
+
+// ruleBook writes and reads the rules of one bot.
+type ruleBook struct{ self, handle string }
+
+// mark is the tag of the rules that are ours to delete.
+func (b ruleBook) mark() string { return "hashtill:" + b.self }
+
+// always are the rules that no catalogue changes.
+func (b ruleBook) always() []string {
+	h := b.handle
+	return []string{
+		"(@" + h + " OR to:" + h + ") -is:retweet -from:" + h,
+		"retweets_of:" + h,
+	}
+}
+
+// quotes is the rule that hears quotes of the bot's posts: a quote ends in a link
+// to what it quotes.
+func (b ruleBook) quotes() string {
+	h := b.handle
+	return fmt.Sprintf(`(url:"x.com/%s/status" OR url:"twitter.com/%s/status") -is:retweet -from:%s`, h, h, h)
+}
+
+const ruleStart, ruleOr = "(", " OR "
+
+func (b ruleBook) end() string { return ") -is:retweet -from:" + b.handle }
+
+// pack writes rules for hashtags, as many in each as it holds. The tags are in
+// the order given.
+func (b ruleBook) pack(tags []string) (rules []string) {
+	var line strings.Builder
+	length := 0
+	flush := func() {
+		if length > 0 {
+			rules = append(rules, ruleStart+line.String()+b.end())
+			line.Reset()
+			length = 0
+		}
+	}
+	room := maxRule - len(ruleStart) - utf8.RuneCountInString(b.end())
+	for _, tag := range tags {
+		n := 1 + utf8.RuneCountInString(tag)
+		if length > 0 && length+len(ruleOr)+n > room {
+			flush()
+		}
+		if length > 0 {
+			line.WriteString(ruleOr)
+			length += len(ruleOr)
+		}
+		line.WriteString("#" + tag)
+		length += n
+	}
+	flush()
+	return rules
+}
+
+// unpack reads the hashtags of a rule that pack wrote, nil for any other rule.
+func (b ruleBook) unpack(value string) []string {
+	body, ok := strings.CutPrefix(value, ruleStart+"#")
+	if !ok {
+		return nil
+	}
+	if body, ok = strings.CutSuffix(body, b.end()); !ok {
+		return nil
+	}
+	return strings.Split(body, ruleOr+"#")
+}
+
+// plan is how to get from the rules at X to those that are wanted. As long as
+// all new rules have room beside the old ones, no hashtag goes unheard meanwhile.
+type plan struct {
+	add    []string
+	remove []rule
+}
+
+// plan keeps rules that hold nothing unwanted, and packs what they leave out.
+// If that does not fit beside the rules that are not ours, everything is packed
+// anew; if that does not fit either, it is a *CatalogueError.
+func (b ruleBook) plan(have []rule, tags []string) (plan, error) {
+	wanted := make(map[string]bool)
+	for _, tag := range tags {
+		wanted[tag] = true
+	}
+	missing := make(map[string]bool)
+	for tag := range wanted {
+		missing[tag] = true
+	}
+	always := make(map[string]bool)
+	for _, value := range b.always() {
+		always[value] = true
+	}
+	var p plan
+	foreign, kept := 0, 0
+	for _, r := range have {
+		switch held := b.unpack(r.Value); {
+		case r.Tag != b.mark():
+			foreign++
+		case always[r.Value]:
+			delete(always, r.Value)
+		case r.Value == b.quotes():
+		case len(held) > 0 && !slices.ContainsFunc(held, func(t string) bool { return !wanted[t] }) &&
+			slices.ContainsFunc(held, func(t string) bool { return missing[t] }):
+			kept++
+			for _, t := range held {
+				delete(missing, t)
+			}
+		default:
+			p.remove = append(p.remove, r)
+		}
+	}
+	room := maxRules - foreign - len(b.always()) - 1 // one for quotes
+	p.add = b.pack(sorted(missing))
+	if kept+len(p.add) > room {
+		p.add = b.pack(sorted(wanted))
+		if len(p.add) > room {
+			return plan{}, &CatalogueError{Tags: len(wanted), Rules: len(p.add), Limit: room}
+		}
+		stays := slices.Concat(p.add, b.always(), []string{b.quotes()})
+		p.remove = slices.DeleteFunc(slices.Clone(have), func(r rule) bool {
+			return r.Tag != b.mark() || slices.Contains(stays, r.Value)
+		})
+		p.add = slices.DeleteFunc(p.add, func(value string) bool {
+			return slices.ContainsFunc(have, func(r rule) bool { return r.Tag == b.mark() && r.Value == value })
+		})
+	}
+	for _, value := range b.always() {
+		if always[value] {
+			p.add = slices.Insert(p.add, 0, value)
+		}
+	}
+	return p, nil
+}
+
+func sorted(set map[string]bool) []string {
+	var list []string
+	for s := range set {
+		list = append(list, s)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Follow implements [bot.Network] with the rules of the filtered stream
+// (https://docs.x.com/x-api/stream/update-stream-rules). A catalogue that does
+// not fit is a *CatalogueError, and then nothing has changed.
+func (n *Network) Follow(ctx context.Context, tags []string) error {
+	clean, err := cleanTags(tags)
+	if err != nil {
+		return err
+	}
+	n.follow.Lock()
+	defer n.follow.Unlock()
+	if err := n.keepRules(ctx, clean); err != nil {
+		return fmt.Errorf("follow %d hashtags: %w", len(clean), spoken(err))
+	}
+	n.tags = clean
+	return nil
+}
+
+// cleanTags are tags in the one form in which rules hold them: X compares without
+// regard to case, in Unicode's form C.
+func cleanTags(tags []string) ([]string, error) {
+	var clean []string
+	for _, tag := range tags {
+		if found := bot.Tags("#" + tag); len(found) != 1 || found[0] != tag {
+			return nil, fmt.Errorf("x: %q is no hashtag", tag)
+		}
+		clean = append(clean, norm.NFC.String(strings.ToLower(tag)))
+	}
+	slices.Sort(clean)
+	return slices.Compact(clean), nil
+}
+
+// restoreRules sets the rules that a stream was refused for lack of.
+func (n *Network) restoreRules(ctx context.Context, refusal *apiError) error {
+	n.follow.Lock()
+	defer n.follow.Unlock()
+	rules, err := n.getRules(ctx)
+	if err != nil {
+		return err
+	}
+	if len(rules) > 0 && n.tags == nil { // set meanwhile, or by another; not ours to change before Follow
+		return refusal
+	}
+	if err := n.keepRules(ctx, n.tags); err != nil {
+		return err
+	}
+	if len(rules) > 0 {
+		return refusal
+	}
+	return errRules
+}
+
+// keepRules makes the rules at X those that tags need.
+func (n *Network) keepRules(ctx context.Context, tags []string) error {
+	self, handle, err := n.Self(ctx)
+	if err != nil {
+		return err
+	}
+	book := ruleBook{self, handle}
+	have, err := n.getRules(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := book.plan(have, tags)
+	if err != nil {
+		return err
+	}
+	if err := n.carryOut(ctx, book, p, len(have)); err != nil {
+		return err
+	}
+	quoted := func(r rule) bool { return r.Value == book.quotes() }
+	if !n.noURLs && !slices.ContainsFunc(have, quoted) {
+		err := n.addRules(ctx, book, []string{book.quotes()})
+		if e := new(ruleError); errors.As(err, &e) {
+			n.log.WarnContext(ctx, "quotes of the bot's posts are heard only if they hold a followed hashtag or the bot's name", "err", err)
+			n.noURLs = true
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(p.add)+len(p.remove) > 0 {
+		n.log.InfoContext(ctx, "stream rules changed", "hashtags", len(tags), "added", len(p.add), "deleted", len(p.remove))
+	}
+	return nil
+}
+
+// carryOut performs a plan, with total rules at X now. Where there is no room for
+// all new rules beside the old ones, it goes in turns.
+func (n *Network) carryOut(ctx context.Context, book ruleBook, p plan, total int) error {
+	for len(p.add)+len(p.remove) > 0 {
+		room := min(maxRules-total, rulesBatch, len(p.add))
+		if room > 0 {
+			if err := n.addRules(ctx, book, p.add[:room]); err != nil {
+				return err
+			}
+			p.add, total = p.add[room:], total+room
+			continue
+		}
+		// All added, or no room: make some.
+		batch := min(rulesBatch, len(p.remove))
+		if batch == 0 {
+			return fmt.Errorf("x: no room for %d rules of the filtered stream", len(p.add))
+		}
+		if err := n.deleteRules(ctx, p.remove[:batch]); err != nil {
+			return err
+		}
+		p.remove, total = p.remove[batch:], total-batch
+	}
+	return nil
+}
+
+const rulesPath = "/2/tweets/search/stream/rules"
+
+// getRules lists the rules at X (https://docs.x.com/x-api/stream/get-stream-rules).
+func (n *Network) getRules(ctx context.Context) ([]rule, error) {
+	var all []rule
+	query := url.Values{}
+	for range maxRules {
+		var page struct {
+			Data []rule
+			Meta struct {
+				Next string `json:"next_token"`
+			}
+		}
+		if err := n.call(ctx, asApp, http.MethodGet, rulesPath, query, nil, &page); err != nil {
+			return nil, err
+		}
+		if all = append(all, page.Data...); page.Meta.Next == "" {
+			break
+		}
+		query.Set("pagination_token", page.Meta.Next)
+	}
+	return all, nil
+}
+
+// ruleError: X does not take a rule.
+type ruleError struct{ problem problem }
+
+func (e *ruleError) Error() string { return "x: rule refused: " + e.problem.String() }
+
+func (n *Network) addRules(ctx context.Context, book ruleBook, values []string) error {
+	add := make([]rule, len(values))
+	for i, v := range values {
+		add[i] = rule{Value: v, Tag: book.mark()}
+	}
+	var answer struct{ Errors []problem }
+	err := n.call(ctx, asApp, http.MethodPost, rulesPath, nil, map[string]any{"add": add}, &answer)
+	if e := new(apiError); errors.As(err, &e) && e.problem != nil && (e.status == http.StatusBadRequest || e.status == http.StatusUnprocessableEntity) {
+		return &ruleError{*e.problem}
+	}
+	for _, p := range answer.Errors {
+		if !strings.EqualFold(p.Title, "DuplicateRule") { // there already: as good
+			return &ruleError{p}
+		}
+	}
+	return err
+}
+
+func (n *Network) deleteRules(ctx context.Context, rules []rule) error {
+	ids := make([]string, len(rules))
+	for i, r := range rules {
+		ids[i] = r.ID
+	}
+	// A rule that is gone already is as good as deleted, so errors within a
+	// successful answer do not matter.
+	return n.call(ctx, asApp, http.MethodPost, rulesPath, nil, map[string]any{"delete": map[string]any{"ids": ids}}, new(struct{}))
+}
