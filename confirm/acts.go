@@ -1,0 +1,189 @@
+package confirm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"hashtill/offers"
+	"hashtill/offers/words"
+)
+
+// A Shop is what is needed of offers.Shop.
+type Shop interface {
+	Offers() []offers.Offer
+	Purchase(ctx context.Context, id offers.ID) (offers.Purchase, error)
+	Buyer(ctx context.Context, a offers.Account) (offers.Buyer, error)
+	Press(ctx context.Context, id offers.ID, round int, now time.Time) (offers.Purchase, error)
+	BackFromBank(ctx context.Context, id offers.ID, now time.Time) (offers.Purchase, error)
+	Cancel(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
+}
+
+// Config of a Counter. All of it is needed.
+type Config struct {
+	Shop      Shop
+	Till      Till
+	Mailer    Mailer
+	Links     *Links
+	PublicURL string // where buyers reach the pages, without a slash at the end
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// A Counter is where buyers confirm and pay.
+type Counter struct {
+	Config
+	pages *pages
+}
+
+// New opens a counter.
+func New(c Config) (*Counter, error) {
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
+	p, err := newPages()
+	if err != nil {
+		return nil, err
+	}
+	return &Counter{Config: c, pages: p}, nil
+}
+
+// Register has the counter perform what is owed by mail and at the till.
+func (c *Counter) Register(on func(offers.EffectKind, offers.Act)) {
+	on(offers.MailCode, c.mailCode)
+	on(offers.MailLink, c.mailLink)
+	on(offers.MailReceipt, c.mailReceipt)
+	on(offers.MailReason, c.mailReason)
+	on(offers.Prepare, c.prepare)
+	on(offers.Charge, c.charge)
+	on(offers.Look, c.look)
+	on(offers.Void, c.void)
+	on(offers.Refund, c.refund)
+}
+
+// linkTo is the address in the mail.
+func (c *Counter) linkTo(p offers.Purchase) string {
+	return c.PublicURL + "/c/" + c.Links.Sign(p.ID, p.Round)
+}
+
+// lang is the language a buyer is written to in.
+func lang(j offers.Job) words.Words { return words.For(j.Buyer.Lang, j.Purchase.Lang) }
+
+// The mails.
+
+func (c *Counter) mailCode(ctx context.Context, j offers.Job) (offers.Event, error) {
+	return c.send(ctx, j, c.pages.codeMail(lang(j), j.Purchase), offers.CodeMailed, offers.CodeUnmailed)
+}
+
+func (c *Counter) mailLink(ctx context.Context, j offers.Job) (offers.Event, error) {
+	// The deadline runs from the acceptance of this mail, which is about now.
+	until := c.Now().Add(j.Purchase.Times.Link)
+	return c.send(ctx, j, c.pages.linkMail(lang(j), j.Purchase, j.Buyer, c.linkTo(j.Purchase), until), offers.LinkMailed, offers.LinkUnmailed)
+}
+
+func (c *Counter) mailReceipt(ctx context.Context, j offers.Job) (offers.Event, error) {
+	return c.send(ctx, j, c.pages.receiptMail(lang(j), j.Purchase, j.Buyer), offers.EffectDone, offers.EffectDone)
+}
+
+func (c *Counter) mailReason(ctx context.Context, j offers.Job) (offers.Event, error) {
+	link := ""
+	if j.Purchase.State == offers.Declined {
+		link = c.linkTo(j.Purchase)
+	}
+	return c.send(ctx, j, c.pages.reasonMail(lang(j), j.Purchase, j.Effect.Reason, link), offers.EffectDone, offers.EffectDone)
+}
+
+// send sends a mail under the effect's id. What the mail server refuses for good is
+// an event like any other.
+func (c *Counter) send(ctx context.Context, j offers.Job, m Mail, sent, refused offers.EventKind) (offers.Event, error) {
+	if j.Buyer.Email == "" {
+		return offers.Event{Kind: refused}, nil // left meanwhile
+	}
+	m.ID, m.To = j.Effect.ID(), j.Buyer.Email
+	err := c.Mailer.Send(ctx, m)
+	var no *RefusedError
+	switch {
+	case errors.As(err, &no):
+		c.Log.Warn("mail refused", "purchase", string(j.Purchase.ID), "effect", j.Effect.ID(), "why", no.Why)
+		return offers.Event{Kind: refused}, nil
+	case err != nil:
+		return offers.Event{}, err
+	}
+	return offers.Event{Kind: sent}, nil
+}
+
+// The payment. Its keys at Stripe follow from the purchase alone.
+
+func (c *Counter) prepare(ctx context.Context, j offers.Job) (offers.Event, error) {
+	p := j.Purchase
+	if len(j.Buyer.Cards) == 0 {
+		return offers.Event{Kind: offers.IntentFailed, Reason: offers.CardUnusable}, nil
+	}
+	card := j.Buyer.Cards[0]
+	intent, err := c.Till.Prepare(ctx, Payment{
+		Purchase: p.ID, Key: "pi:" + string(p.ID), Customer: j.Buyer.Customer, Card: card.ID, Total: p.Total,
+		Description: fmt.Sprintf("%d × %s", p.Quantity, p.Title),
+	})
+	var no *RefusedError
+	switch {
+	case errors.As(err, &no):
+		c.Log.Warn("payment refused", "purchase", string(p.ID), "why", no.Why)
+		return offers.Event{Kind: offers.IntentFailed, Reason: no.Reason}, nil
+	case err != nil:
+		return offers.Event{}, err
+	}
+	return offers.Event{Kind: offers.IntentMade, Intent: intent, Card: card}, nil
+}
+
+func (c *Counter) charge(ctx context.Context, j offers.Job) (offers.Event, error) {
+	p := j.Purchase
+	key := fmt.Sprintf("confirm:%s:%d", p.ID, j.Effect.N)
+	s, err := c.Till.Confirm(ctx, p.Intent, p.Card.ID, key, c.linkTo(p))
+	var no *RefusedError
+	if errors.As(err, &no) {
+		c.Log.Warn("charge refused", "purchase", string(p.ID), "why", no.Why)
+		return offers.Event{Kind: offers.ChargeFailed, Reason: no.Reason}, nil
+	}
+	return outcome(s, err, j)
+}
+
+func (c *Counter) look(ctx context.Context, j offers.Job) (offers.Event, error) {
+	s, err := c.Till.Look(ctx, j.Purchase.Intent)
+	return outcome(s, err, j)
+}
+
+func (c *Counter) void(ctx context.Context, j offers.Job) (offers.Event, error) {
+	s, err := c.Till.Void(ctx, j.Purchase.Intent, "void:"+string(j.Purchase.ID))
+	if err == nil && s.Status != Voided && s.Status != Taken {
+		err = fmt.Errorf("payment is %s after it was voided", s.Status)
+	}
+	return outcome(s, err, j)
+}
+
+func (c *Counter) refund(ctx context.Context, j offers.Job) (offers.Event, error) {
+	// A refund that is refused stays owed: somebody has to look at it.
+	if err := c.Till.Refund(ctx, j.Purchase.Intent, "refund:"+string(j.Purchase.ID)); err != nil {
+		return offers.Event{}, err
+	}
+	return offers.Event{Kind: offers.RefundMade}, nil
+}
+
+// outcome is the event that a standing is to the purchase. What is undecided is
+// looked at again later.
+func outcome(s Standing, err error, j offers.Job) (offers.Event, error) {
+	if err != nil {
+		return offers.Event{}, err
+	}
+	switch s.Status {
+	case Taken:
+		return offers.Event{Kind: offers.Charged}, nil
+	case AtBank:
+		return offers.Event{Kind: offers.BankAsks, URL: s.BankURL, Round: j.Effect.N}, nil
+	case Failed:
+		return offers.Event{Kind: offers.ChargeFailed, Reason: s.Reason}, nil
+	case Voided:
+		return offers.Event{Kind: offers.IntentVoided}, nil
+	}
+	return offers.Event{}, fmt.Errorf("payment is %s; looking again", s.Status)
+}

@@ -1,0 +1,102 @@
+package confirm
+
+import (
+	"fmt"
+	htmltemplate "html/template"
+	"math"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"hashtill/offers"
+	"hashtill/offers/words"
+)
+
+// mailTemplates are one look for all mails, as HTML and as text.
+type mailTemplates struct {
+	html *htmltemplate.Template
+	text *texttemplate.Template
+}
+
+func newMailTemplates() (*mailTemplates, error) {
+	html, err := htmltemplate.ParseFS(templates, "templates/mail.html")
+	if err != nil {
+		return nil, err
+	}
+	text, err := texttemplate.ParseFS(templates, "templates/mail.txt")
+	return &mailTemplates{html, text}, err
+}
+
+// A letter is a mail as its templates take it.
+type letter struct {
+	Lang, Subject, Hello, Text string
+	Code                       string // large
+	Rows                       []line
+	Button, Link               string
+	Notes                      []string
+}
+
+func (p *pages) write(l letter) Mail {
+	var html, text strings.Builder
+	// The templates take every letter: a test renders all of them.
+	if err := p.mail.html.Execute(&html, l); err != nil {
+		panic(fmt.Sprintf("confirm: mail template: %v", err))
+	}
+	if err := p.mail.text.Execute(&text, l); err != nil {
+		panic(fmt.Sprintf("confirm: mail template: %v", err))
+	}
+	return Mail{Lang: l.Lang, Subject: l.Subject, Text: text.String(), HTML: html.String()}
+}
+
+// letterTo begins a letter about a purchase with the words of a message group.
+func letterTo(say words.Words, p offers.Purchase, group string, args map[string]any) letter {
+	return letter{
+		Lang:    say.Lang,
+		Subject: say.Say("mail."+group+".subject", args),
+		Hello:   say.Say("mail.hello", map[string]any{"Handle": p.Handle}),
+		Text:    say.Say("mail."+group+".text", args),
+	}
+}
+
+func (p *pages) codeMail(say words.Words, pur offers.Purchase) Mail {
+	l := letterTo(say, pur, "code", map[string]any{
+		"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Minutes": int(math.Round(pur.Times.Echo.Minutes())),
+	})
+	l.Code = pur.Code.Hashtag()
+	l.Notes = []string{say.Say("mail.code.after", nil), say.Say("mail.number", map[string]any{"Number": pur.ID})}
+	return p.write(l)
+}
+
+func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string, until time.Time) Mail {
+	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": clockTime(until)}
+	l := letterTo(say, pur, "link", args)
+	l.Rows = details(say, pur, b)
+	l.Button, l.Link = say.Say("mail.link.button", args), link
+	l.Notes = []string{say.Say("mail.link.until", args), say.Say("mail.not_me", nil)}
+	return p.write(l)
+}
+
+func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer) Mail {
+	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Paid": pur.PaidAt.UTC().Format("2006-01-02 15:04 UTC")}
+	l := letterTo(say, pur, "receipt", args)
+	l.Rows = details(say, pur, b)
+	l.Notes = []string{say.Say("mail.receipt.paid", args), say.Say("mail.receipt.after", nil)}
+	return p.write(l)
+}
+
+func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, link string) Mail {
+	title := say.Say("reason."+string(why)+".title", nil)
+	l := letterTo(say, pur, "reason", map[string]any{"Reason": title, "Title": pur.Title})
+	l.Text = title + ". " + say.Say("reason."+string(why)+".text", nil)
+	if strings.HasSuffix(title, "?") {
+		l.Text = say.Say("reason."+string(why)+".text", nil)
+	}
+	if len(pur.Choices) > 0 {
+		l.Notes = append(l.Notes, strings.Join(pur.Choices, " · "))
+	}
+	if link != "" {
+		l.Button, l.Link = say.Say("mail.reason.again", nil), link
+	}
+	l.Notes = append(l.Notes, say.Say("mail.number", map[string]any{"Number": pur.ID}))
+	return p.write(l)
+}

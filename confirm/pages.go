@@ -1,0 +1,429 @@
+package confirm
+
+import (
+	"context"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"hashtill/offers"
+	"hashtill/offers/words"
+)
+
+//go:embed templates/*
+var templates embed.FS
+
+// pages are the templates, parsed.
+type pages struct {
+	html *template.Template
+	mail *mailTemplates
+}
+
+func newPages() (*pages, error) {
+	html, err := template.ParseFS(templates, "templates/page.html")
+	if err != nil {
+		return nil, err
+	}
+	mail, err := newMailTemplates()
+	return &pages{html: html, mail: mail}, err
+}
+
+// A view is a page as its template takes it: a heading, a sentence, what it is
+// about, and what can be done.
+type view struct {
+	Lang, Title, Text, Note string
+	Kind                    string // a class for its look: "good", "bad", "wait" or ""
+	Rows                    []line
+	Buttons                 []button // each a form of its own
+	Away                    button   // a link to elsewhere
+	Refresh                 int      // seconds until the page looks again; 0: never
+	Offers                  []card
+	OffersTitle             string
+}
+
+// A line says one thing about a purchase.
+type line struct{ Label, Value string }
+
+// A button sends a form, or leads away.
+type button struct {
+	To, Label string
+	Quiet     bool
+}
+
+// A card is an offer on the first page.
+type card struct{ Title, Price, Seller, How, Picture string }
+
+// Handler serves the buyers' pages. All its routes are here.
+func (c *Counter) Handler() http.Handler {
+	mux := http.NewServeMux()
+	page := func(pattern string, h func(w http.ResponseWriter, r *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { c.answer(w, r, h(w, r)) })
+	}
+	page("GET /{$}", c.home)
+	page("GET /c/{token}", c.show)
+	page("POST /c/{token}", c.press)
+	page("POST /c/{token}/cancel", c.cancel)
+	page("POST /c/{token}/bank", c.backFromBank)
+	page("/", func(http.ResponseWriter, *http.Request) error { return &offers.Refusal{Reason: pageNotFound} })
+	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		http.ServeFileFS(w, r, templates, "templates/style.css")
+	})
+
+	sameOrigin := http.NewCrossOriginProtection()
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
+		// A proxy may call us by another name than buyers do.
+		sameOrigin.AddTrustedOrigin(u.Scheme + "://" + u.Host) // fails only for what is no origin
+	}
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.answer(w, r, &offers.Refusal{Reason: pageForeign})
+	}))
+	return c.log(c.secure(sameOrigin.Handler(mux)))
+}
+
+// Reasons that only pages have.
+const (
+	noLink       offers.Reason = "no_link"
+	pageNotFound offers.Reason = "not_found"
+	pageForeign  offers.Reason = "foreign"
+	broken       offers.Reason = "broken"
+)
+
+// statuses of the reasons; all others are 409.
+var statuses = map[offers.Reason]int{
+	noLink: http.StatusNotFound, pageNotFound: http.StatusNotFound, pageForeign: http.StatusForbidden,
+	offers.LinkExpired: http.StatusGone, offers.LinkReplaced: http.StatusGone, broken: http.StatusInternalServerError,
+}
+
+// secure sets what every answer carries.
+func (c *Counter) secure(next http.Handler) http.Handler {
+	https := strings.HasPrefix(c.PublicURL, "https://")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src https:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		h.Set("X-Robots-Tag", "noindex")
+		if https {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxForm bounds what a form may send, in bytes: our forms send nothing.
+const maxForm = 4 << 10
+
+// log writes a line for each request: its pattern, for the path holds a token.
+func (c *Counter) log(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		sw := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(sw, r)
+		c.Log.Debug("request", "method", r.Method, "route", r.Pattern, "status", sw.status, "took", time.Since(began))
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the real writer.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// answer shows an error as a page. What is not for the buyer becomes an apology
+// with a reference that stands in the log.
+func (c *Counter) answer(w http.ResponseWriter, r *http.Request, err error) {
+	if err == nil {
+		return
+	}
+	say := words.For(r.Header.Get("Accept-Language"))
+	var no *offers.Refusal
+	if errors.As(err, &no) {
+		c.render(w, r, statusOf(no.Reason), c.reasonView(say, no.Reason, nil))
+		return
+	}
+	ref := rand.Text()[:8]
+	c.Log.Error("page failed", "route", r.Pattern, "ref", ref, "err", err)
+	c.render(w, r, http.StatusInternalServerError, c.reasonView(say, broken, map[string]any{"Ref": ref}))
+}
+
+func statusOf(why offers.Reason) int {
+	if status, ok := statuses[why]; ok {
+		return status
+	}
+	return http.StatusConflict
+}
+
+func (c *Counter) reasonView(say words.Words, why offers.Reason, args map[string]any) view {
+	return view{Lang: say.Lang, Kind: "bad", Title: say.Say("reason."+string(why)+".title", nil), Text: say.Say("reason."+string(why)+".text", args)}
+}
+
+func (c *Counter) render(w http.ResponseWriter, r *http.Request, status int, v view) {
+	var b strings.Builder
+	if err := c.pages.html.Execute(&b, v); err != nil {
+		c.Log.Error("page failed", "route", r.Pattern, "err", err)
+		http.Error(w, "Something went wrong. Nothing was charged twice. Please try again.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", v.Lang)
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		fmt.Fprint(w, b.String())
+	}
+}
+
+// home says what this is, and what can be bought.
+func (c *Counter) home(w http.ResponseWriter, r *http.Request) error {
+	say := words.For(r.Header.Get("Accept-Language"))
+	v := view{Lang: say.Lang, Title: say.Say("page.home.title", nil), Text: say.Say("page.home.text", nil), OffersTitle: say.Say("page.home.offers", nil)}
+	for _, o := range c.Shop.Offers() {
+		if o.Closed(c.Now()) != "" || len(v.Offers) == maxShown {
+			continue
+		}
+		v.Offers = append(v.Offers, card{Title: o.Title, Price: o.Price.Format(say.Lang), Seller: o.Seller, Picture: o.Picture,
+			How: say.Say("page.home.how", map[string]any{"Tag": "#" + o.Tag})})
+	}
+	if len(v.Offers) == 0 {
+		v.OffersTitle, v.Note = "", say.Say("page.home.none", nil)
+	}
+	c.render(w, r, http.StatusOK, v)
+	return nil
+}
+
+// maxShown bounds the offers on the first page.
+const maxShown = 100
+
+// behind is the purchase behind the link of a request, with its buyer's words.
+func (c *Counter) behind(r *http.Request) (p offers.Purchase, b offers.Buyer, say words.Words, round int, err error) {
+	id, round, ok := c.Links.Verify(r.PathValue("token"))
+	if !ok {
+		return p, b, say, 0, &offers.Refusal{Reason: noLink}
+	}
+	if p, err = c.Shop.Purchase(r.Context(), id); errors.Is(err, offers.ErrNotFound) {
+		return p, b, say, 0, &offers.Refusal{Reason: noLink} // forgotten since
+	} else if err != nil {
+		return p, b, say, 0, err
+	}
+	b, err = c.Shop.Buyer(r.Context(), p.Buyer)
+	return p, b, words.For(b.Lang, p.Lang), round, err
+}
+
+// show shows a purchase as it stands. It changes nothing, however often and by
+// whomever it is asked for.
+func (c *Counter) show(w http.ResponseWriter, r *http.Request) error {
+	p, b, say, round, err := c.behind(r)
+	if err != nil {
+		return err
+	}
+	status, v := c.stateView(say, p, b, round, r.PathValue("token"), r.URL.Query().Has("redirect_status"))
+	c.render(w, r, status, v)
+	return nil
+}
+
+// stateView is the page of a purchase. back says that the buyer comes from the
+// bank's page.
+func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, round int, token string, back bool) (int, view) {
+	rows := details(say, p, b)
+	total := map[string]any{"Total": p.Total.Format(say.Lang)}
+	here := "/c/" + token
+	bad := func(why offers.Reason) (int, view) {
+		v := c.reasonView(say, why, nil)
+		v.Rows = rows
+		return statusOf(why), v
+	}
+	ok := func(v view) (int, view) {
+		v.Lang, v.Rows = say.Lang, rows
+		return http.StatusOK, v
+	}
+	over := !c.Now().Before(p.LinkEnds())
+
+	switch p.State {
+	case offers.Confirmed:
+		return ok(view{Kind: "wait", Title: say.Say("page.wait.title", nil), Text: say.Say("page.wait.text", nil), Refresh: 2,
+			Away: button{To: here, Label: say.Say("page.wait.again", nil), Quiet: true}})
+	case offers.Challenged:
+		goOn := button{To: here + "/bank", Label: say.Say("page.bank.back", nil), Quiet: !back}
+		v := view{Kind: "wait", Title: say.Say("page.bank.title", nil), Text: say.Say("page.bank.text", nil),
+			Away: button{To: p.BankURL, Label: say.Say("page.bank.button", nil), Quiet: back}, Buttons: []button{goOn}, Refresh: 5}
+		if back {
+			v.Title, v.Text, v.Refresh = say.Say("page.wait.title", nil), say.Say("page.wait.text", nil), 2
+		}
+		return ok(v)
+	case offers.Paid:
+		return ok(view{Kind: "good", Title: say.Say("page.paid.title", nil), Text: say.Say("page.paid.text", total)})
+	case offers.Refunded:
+		return bad(offers.WasRefunded)
+	case offers.Expired:
+		return bad(offers.LinkExpired)
+	case offers.Cancelled:
+		return bad(offers.WasCancelled)
+	case offers.Refused:
+		return bad(p.Reason)
+	case offers.Echoed, offers.Mailed, offers.Declined:
+		switch {
+		case round != p.Round:
+			return bad(offers.LinkReplaced)
+		case p.State != offers.Echoed && over:
+			return bad(offers.LinkExpired)
+		}
+	default:
+		return ok(view{Title: say.Say("page.soon.title", nil), Text: say.Say("page.soon.text", nil)})
+	}
+
+	if p.State == offers.Declined {
+		_, v := bad(p.Reason)
+		v.Buttons = []button{{To: here, Label: say.Say("page.declined.again", total)},
+			{To: here + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}}
+		v.Note = c.left(say, p)
+		return http.StatusOK, v
+	}
+	return ok(view{Title: say.Say("page.confirm.title", nil), Text: c.left(say, p), Note: say.Say("page.confirm.note", nil),
+		Buttons: []button{{To: here, Label: say.Say("page.confirm.button", total)},
+			{To: here + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}}})
+}
+
+// left says until when the link is valid.
+func (c *Counter) left(say words.Words, p offers.Purchase) string {
+	ends := p.LinkEnds()
+	if p.MailedAt.IsZero() { // the click is faster than the mail server's answer
+		ends = c.Now().Add(p.Times.Link)
+	}
+	return say.Say("page.confirm.left", map[string]any{"Until": clockTime(ends), "Count": int(math.Ceil(ends.Sub(c.Now()).Minutes()))})
+}
+
+func clockTime(t time.Time) string { return t.UTC().Format("15:04 UTC") }
+
+// details are the lines about a purchase.
+func details(say words.Words, p offers.Purchase, b offers.Buyer) []line {
+	var rows []line
+	add := func(field, value string) {
+		if value != "" {
+			rows = append(rows, line{say.Say("field."+field, nil), value})
+		}
+	}
+	add("item", p.Title)
+	add("variant", p.Variant)
+	add("quantity", fmt.Sprint(p.Quantity))
+	add("total", p.Total.Format(say.Lang))
+	if p.Card.Last4 != "" {
+		add("card", say.Say("field.card_ending", map[string]any{"Brand": brand(p.Card.Brand), "Last4": p.Card.Last4}))
+	}
+	add("seller", p.Seller)
+	add("address", b.Address)
+	add("terms", p.Terms)
+	add("number", string(p.ID))
+	return rows
+}
+
+// brand is a card's brand as people write it; Stripe's list is at
+// https://docs.stripe.com/api/payment_methods/object#payment_method_object-card-brand.
+func brand(s string) string {
+	names := map[string]string{"amex": "American Express", "diners": "Diners Club", "discover": "Discover", "jcb": "JCB",
+		"mastercard": "Mastercard", "unionpay": "UnionPay", "visa": "Visa"}
+	if name, ok := names[s]; ok {
+		return name
+	}
+	return s
+}
+
+// A press waits this long for its outcome before it shows the waiting page.
+const (
+	pressWait = 8 * time.Second
+	pressLook = 50 * time.Millisecond
+)
+
+// press is the click that charges.
+func (c *Counter) press(w http.ResponseWriter, r *http.Request) error {
+	p, b, say, round, err := c.behind(r)
+	if err != nil {
+		return err
+	}
+	p, err = c.Shop.Press(r.Context(), p.ID, round, c.Now())
+	if done, err := c.refused(w, r, say, p, b, err); done || err != nil {
+		return err
+	}
+	c.waitFor(r.Context(), p.ID, offers.Confirmed)
+	http.Redirect(w, r, "/c/"+r.PathValue("token"), http.StatusSeeOther)
+	return nil
+}
+
+// refused shows a refusal in the buyer's own language.
+func (c *Counter) refused(w http.ResponseWriter, r *http.Request, say words.Words, p offers.Purchase, b offers.Buyer, err error) (bool, error) {
+	var no *offers.Refusal
+	if !errors.As(err, &no) {
+		return false, err
+	}
+	v := c.reasonView(say, no.Reason, nil)
+	v.Rows = details(say, p, b)
+	c.render(w, r, statusOf(no.Reason), v)
+	return true, nil
+}
+
+// waitFor waits for a purchase to leave a state, for a while.
+func (c *Counter) waitFor(ctx context.Context, id offers.ID, leave offers.State) {
+	ctx, cancel := context.WithTimeout(ctx, pressWait)
+	defer cancel()
+	tick := time.NewTicker(pressLook)
+	defer tick.Stop()
+	for {
+		if p, err := c.Shop.Purchase(ctx, id); err != nil || p.State != leave {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// cancel takes the purchase back.
+func (c *Counter) cancel(w http.ResponseWriter, r *http.Request) error {
+	p, b, say, _, err := c.behind(r)
+	if err != nil {
+		return err
+	}
+	p, err = c.Shop.Cancel(r.Context(), p.ID, p.Buyer, c.Now())
+	if done, err := c.refused(w, r, say, p, b, err); done || err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/c/"+r.PathValue("token"), http.StatusSeeOther)
+	return nil
+}
+
+// backFromBank asks Stripe at once how it stands.
+func (c *Counter) backFromBank(w http.ResponseWriter, r *http.Request) error {
+	p, _, _, _, err := c.behind(r)
+	if err != nil {
+		return err
+	}
+	if _, err := c.Shop.BackFromBank(r.Context(), p.ID, c.Now()); err != nil {
+		return err
+	}
+	c.waitFor(r.Context(), p.ID, offers.Challenged)
+	http.Redirect(w, r, "/c/"+r.PathValue("token")+"?redirect_status=asked", http.StatusSeeOther)
+	return nil
+}
+
+// LogValue keeps a view out of logs: it holds an address.
+func (view) LogValue() slog.Value { return slog.StringValue("[page]") }

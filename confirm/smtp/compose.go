@@ -1,0 +1,92 @@
+package smtp
+
+import (
+	"errors"
+	"fmt"
+	netmail "net/mail"
+	"strings"
+	"unicode"
+
+	"github.com/wneessen/go-mail"
+
+	"hashtill/confirm"
+	"hashtill/offers"
+)
+
+// maxSubject is in characters; a header line may have 998 octets (RFC 5322, section
+// 2.1.1), and no reader shows that much.
+const maxSubject = 200
+
+// compose writes the message.
+func (m *Mailer) compose(c confirm.Mail) (*mail.Msg, error) {
+	if c.ID == "" || c.Text == "" {
+		return nil, errors.New("smtp: a mail needs an ID and a text")
+	}
+	if !isAddress(string(c.To)) {
+		return nil, &confirm.RefusedError{Why: "smtp: not an e-mail address", Reason: offers.MailRefused}
+	}
+	msg := mail.NewMsg(mail.WithCharset(mail.CharsetUTF8), mail.WithEncoding(mail.EncodingQP), mail.WithNoDefaultUserAgent())
+	msg.FromMailAddress(&m.config.From)
+	msg.ToMailAddress(&netmail.Address{Address: string(c.To)})
+	msg.Subject(oneLine(c.Subject))
+	msg.SetMessageIDWithValue(messageID(c.ID, m.domain))
+	msg.SetDateWithValue(m.config.Now())
+	if isTag(c.Lang) {
+		msg.SetGenHeader(mail.HeaderContentLang, c.Lang)
+	}
+	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	msg.SetBodyString(mail.TypeTextPlain, c.Text)
+	if c.HTML != "" {
+		msg.AddAlternativeString(mail.TypeTextHTML, c.HTML)
+	}
+	return msg, nil
+}
+
+// isAddress says that s is exactly one address: no name, no comment, nothing that
+// could end a line.
+func isAddress(s string) bool {
+	a, err := netmail.ParseAddress(s)
+	return err == nil && a.Address == s && len(s) <= 254 && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII })
+}
+
+// isTag says that s has the letters of a language tag (RFC 5646).
+func isTag(s string) bool {
+	return s != "" && len(s) <= 35 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+}
+
+// oneLine is a text as a header may have it.
+func oneLine(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > maxSubject {
+		s = string(r[:maxSubject-1]) + "…"
+	}
+	return s
+}
+
+// messageID is the same for the same ID, and for no other. What is not allowed on
+// the left of a Message-ID (RFC 5322, section 3.6.4) is spelled as =XX.
+func messageID(id, domain string) string {
+	var left strings.Builder
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= '0' && c <= '9', c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', strings.IndexByte("!#$%&'*+-/?^_`{|}~", c) >= 0:
+			left.WriteByte(c)
+		default:
+			fmt.Fprintf(&left, "=%02X", c)
+		}
+	}
+	return left.String() + "@" + domain
+}
