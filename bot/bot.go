@@ -75,6 +75,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, n := range b.Networks {
 		g.Go(func() error {
+			b.followOn(ctx, n) // first, so that the stream opens on what is for sale
 			err := n.Listen(ctx, func(ctx context.Context, p Post) error { return b.Hear(ctx, n, p) })
 			if err != nil {
 				return fmt.Errorf("listen to %s: %w", n.Name(), err)
@@ -83,7 +84,6 @@ func (b *Bot) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { b.keepFollowing(ctx); return nil })
-	b.Follow()
 	return g.Wait()
 }
 
@@ -106,16 +106,22 @@ func (b *Bot) keepFollowing(ctx context.Context) {
 			return
 		case <-b.follow:
 		}
-		var tags []string
-		for _, o := range b.Shop.Offers() {
-			tags = append(tags, o.Tag)
-		}
 		for _, n := range b.Networks {
-			if err := n.Follow(ctx, tags); err != nil && ctx.Err() == nil {
-				b.Log.Error("cannot follow the hashtags; trying again", "network", n.Name(), "tags", len(tags), "err", err)
-				time.AfterFunc(followPause, b.Follow)
-			}
+			b.followOn(ctx, n)
 		}
+	}
+}
+
+// followOn tells one network what is for sale, and sees to it that it is told again
+// if it could not be.
+func (b *Bot) followOn(ctx context.Context, n Network) {
+	var tags []string
+	for _, o := range b.Shop.Offers() {
+		tags = append(tags, o.Tag)
+	}
+	if err := n.Follow(ctx, tags); err != nil && ctx.Err() == nil {
+		b.Log.Error("cannot follow the hashtags; trying again", "network", n.Name(), "tags", len(tags), "err", err)
+		time.AfterFunc(followPause, b.Follow)
 	}
 }
 

@@ -2,6 +2,7 @@ package xtest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -187,23 +188,45 @@ func (p *ruleParser) primary() (clause, error) {
 // operator reads one operator, keyword or quoted phrase.
 func (p *ruleParser) operator() (clause, error) {
 	if p.next() == '"' {
-		for n := 1; n < len(p.rest); n++ {
-			if p.rest[n] == '"' {
-				phrase := strings.ToLower(strings.Trim(p.take(n+1), `"`))
-				if strings.TrimSpace(phrase) == "" {
-					return clause{}, p.errorf("the phrase is empty")
-				}
-				return clause{anchor: true, match: func(v *subject) bool { return v.contains(phrase) }}, nil
-			}
-		}
-		return clause{}, p.errorf(`a " is missing`)
+		phrase, err := p.quoted()
+		return clause{anchor: true, match: func(v *subject) bool { return v.contains(phrase) }}, err
 	}
 	word := p.peekWord()
+	if strings.EqualFold(word, "url:") {
+		p.take(len(word))
+		part, err := p.quoted()
+		return clause{anchor: true, match: func(v *subject) bool { return v.links(part) }}, err
+	}
 	c, err := p.word(strings.ToLower(word))
 	if err == nil {
 		p.take(len([]rune(word)))
 	}
 	return c, err
+}
+
+// quoted reads what stands between quotes, in lower case.
+func (p *ruleParser) quoted() (string, error) {
+	if len(p.rest) == 0 || p.rest[0] != '"' {
+		return "", p.errorf("a phrase in quotes is missing")
+	}
+	for n := 1; n < len(p.rest); n++ {
+		if p.rest[n] == '"' {
+			phrase := strings.ToLower(strings.Trim(p.take(n+1), `"`))
+			if strings.TrimSpace(phrase) == "" {
+				return "", p.errorf("the phrase is empty")
+			}
+			return phrase, nil
+		}
+	}
+	return "", p.errorf(`a " is missing`)
+}
+
+// links reports whether one of the post's own links, expanded, has the part: the
+// operator url: of
+// https://docs.x.com/x-api/posts/filtered-stream/integrate/build-a-rule. A quote
+// links to what it quotes.
+func (v *subject) links(part string) bool {
+	return slices.ContainsFunc(v.post.Links, func(l Link) bool { return strings.Contains(strings.ToLower(l.Expands), part) })
 }
 
 func (p *ruleParser) word(word string) (clause, error) {

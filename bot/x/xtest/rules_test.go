@@ -76,7 +76,7 @@ func TestInvalidRules(t *testing.T) {
 	for _, value := range []string{
 		"", " ", "is:retweet", "-#tag", "is:quote OR #tag", "-is:retweet is:reply", "#", "#123", "@", "@way_too_long_a_name",
 		"from:", "from:@bob", "from: bob_9", "conversation_id:x", "(#tag", "#tag)", "()", `"open`, `""`, "#tag OR", "OR #tag",
-		"#tag and #other", "#tag or #other", "cat -(dog OR cow)", "#tag -", "place:x cat", "is:nonsense cat", "a,b",
+		"#tag and #other", "#tag or #other", "cat -(dog OR cow)", "#tag -", "place:x cat", "is:nonsense cat", "a,b", `url:x.com`, `url:""`, `url:"x`,
 	} {
 		if r := w.addRules("?dry_run=true", value); r.get("meta.summary.invalid") != 1.0 || r.get("errors.0.type") != "https://api.twitter.com/2/problems/invalid-rules" {
 			t.Errorf("%q is not refused: %s", value, r.raw)
@@ -101,6 +101,7 @@ func TestRulesMatch(t *testing.T) {
 		"retweets_of:ann is:retweet #lamp":   "rt rtquote",
 		"conversation_id:" + root.ID:         "reply",
 		"#lamp is:quote":                     "quote",
+		`url:"x.com/ann/status"`:             "quote",
 		"from:ann is:reply":                  "reply",
 		"(#lamp OR cheap) -is:quote":         "tag rt rtquote offer rtbot mention",
 		"#lamp from:ann OR lovely":           "tag quote reply",

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/mail"
+	"net/url"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"hashtill/offers"
+)
+
+// A Config is what the operator says. config.example.yaml names every key with
+// its default; a test holds the two together. Each key can also be given by the
+// environment: x.api_url as HASHTILL_X_API_URL. The environment wins.
+type Config struct {
+	PublicURL string `yaml:"public_url"`
+	Listen    string `yaml:"listen"`
+	Store     string `yaml:"store"`
+	Offers    string `yaml:"offers"`
+	Thanks    string `yaml:"thanks"`
+
+	Keys     Secret `yaml:"-"`
+	KeysFile string `yaml:"keys_file"`
+
+	Log struct {
+		Level  string `yaml:"level"`
+		Format string `yaml:"format"`
+	} `yaml:"log"`
+
+	X struct {
+		Handle    string `yaml:"handle"`
+		API       string `yaml:"api"`
+		APIURL    string `yaml:"api_url"`
+		StreamURL string `yaml:"stream_url"`
+
+		ConsumerKey        Secret `yaml:"-"`
+		ConsumerKeyFile    string `yaml:"consumer_key_file"`
+		ConsumerSecret     Secret `yaml:"-"`
+		ConsumerSecretFile string `yaml:"consumer_secret_file"`
+		AccessToken        Secret `yaml:"-"`
+		AccessTokenFile    string `yaml:"access_token_file"`
+		AccessSecret       Secret `yaml:"-"`
+		AccessSecretFile   string `yaml:"access_secret_file"`
+		BearerToken        Secret `yaml:"-"`
+		BearerTokenFile    string `yaml:"bearer_token_file"`
+	} `yaml:"x"`
+
+	Stripe struct {
+		APIURL  string `yaml:"api_url"`
+		Key     Secret `yaml:"-"`
+		KeyFile string `yaml:"key_file"`
+	} `yaml:"stripe"`
+
+	SMTP struct {
+		Host         string `yaml:"host"`
+		Port         int    `yaml:"port"`
+		TLS          string `yaml:"tls"`
+		Username     string `yaml:"username"`
+		Password     Secret `yaml:"-"`
+		PasswordFile string `yaml:"password_file"`
+	} `yaml:"smtp"`
+
+	Mail struct {
+		From string `yaml:"from"`
+	} `yaml:"mail"`
+
+	Times struct {
+		Echo   time.Duration `yaml:"echo"`
+		Link   time.Duration `yaml:"link"`
+		Invite time.Duration `yaml:"invite"`
+		Answer time.Duration `yaml:"answer"`
+	} `yaml:"times"`
+}
+
+// A Secret never reaches a log, a message or a file of ours. It is read from the
+// file that the key with _file names, or from the environment.
+type Secret string
+
+// LogValue hides the secret.
+func (Secret) LogValue() slog.Value { return slog.StringValue("[secret]") }
+
+// String hides the secret.
+func (Secret) String() string { return "[secret]" }
+
+// Default is the configuration where nothing is said.
+func Default() Config {
+	var c Config
+	c.PublicURL = "http://localhost:8080"
+	c.Listen = "localhost:8080"
+	c.Store = "sqlite:hashtill.db"
+	c.Thanks = "off"
+	c.Log.Level, c.Log.Format = "info", "text"
+	c.X.API = "v2"
+	c.X.APIURL, c.X.StreamURL = "https://api.x.com", "https://api.x.com"
+	c.Stripe.APIURL = "https://api.stripe.com"
+	c.SMTP.Host, c.SMTP.Port, c.SMTP.TLS = "localhost", 587, "starttls"
+	c.Times.Echo, c.Times.Link = offers.DefaultTimes.Echo, offers.DefaultTimes.Link
+	c.Times.Invite, c.Times.Answer = offers.DefaultTimes.Invite, offers.DefaultTimes.Answer
+	return c
+}
+
+const envPrefix = "HASHTILL_"
+
+// Load reads a configuration: the defaults, then the file (none if path is empty),
+// then the environment, then the secrets' files.
+func Load(path string, environ []string) (Config, error) {
+	c := Default()
+	if path != "" {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return c, fmt.Errorf("there is no configuration %s: copy config.example.yaml there and edit it", path)
+		}
+		if err != nil {
+			return c, fmt.Errorf("read the configuration: %w", err)
+		}
+		if err := offers.StrictYAML(text, &c); err != nil {
+			return c, fmt.Errorf("%s: %w (config.example.yaml has every key)", path, err)
+		}
+	}
+	env := map[string]string{}
+	for _, e := range environ {
+		if name, value, _ := strings.Cut(e, "="); strings.HasPrefix(name, envPrefix) {
+			env[name] = value
+		}
+	}
+	var errs []error
+	eachKey(reflect.ValueOf(&c).Elem(), "", func(name string, v reflect.Value) {
+		key := envPrefix + strings.ToUpper(strings.ReplaceAll(name, ".", "_"))
+		if value, ok := env[key]; ok {
+			delete(env, key)
+			if err := set(v, value); err != nil {
+				errs = append(errs, fmt.Errorf("%s=%q: %w", key, value, err))
+			}
+		}
+	})
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		errs = append(errs, fmt.Errorf("%s in the environment: no such key (config.example.yaml has every key)", key))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return c, err
+	}
+	return c, c.readSecrets()
+}
+
+// eachKey shows every key with its place in the struct. A Secret's key is the one
+// of its file without "_file".
+func eachKey(v reflect.Value, prefix string, see func(name string, v reflect.Value)) {
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("yaml")
+		if name == "-" {
+			name = strings.TrimSuffix(v.Type().Field(i+1).Tag.Get("yaml"), "_file")
+		}
+		if v.Field(i).Kind() == reflect.Struct {
+			eachKey(v.Field(i), prefix+name+".", see)
+			continue
+		}
+		see(prefix+name, v.Field(i))
+	}
+}
+
+func set(v reflect.Value, value string) error {
+	switch v.Interface().(type) {
+	case time.Duration:
+		d, err := time.ParseDuration(value)
+		v.SetInt(int64(d))
+		return err
+	case int:
+		n, err := strconv.Atoi(value)
+		v.SetInt(int64(n))
+		return err
+	}
+	v.SetString(value)
+	return nil
+}
+
+// maxSecret bounds a secret's file, in bytes.
+const maxSecret = 64 << 10
+
+// readSecrets reads the files of the secrets that the environment did not give.
+func (c *Config) readSecrets() error {
+	var errs []error
+	secrets := map[string]reflect.Value{}
+	eachKey(reflect.ValueOf(c).Elem(), "", func(name string, v reflect.Value) {
+		if v.Type() == reflect.TypeFor[Secret]() {
+			secrets[name+"_file"] = v
+			return
+		}
+		secret, path := secrets[name], v.String()
+		if !secret.IsValid() || secret.String() != "" || path == "" {
+			return
+		}
+		info, err := os.Stat(path)
+		if err == nil && info.Size() > maxSecret {
+			err = fmt.Errorf("%s is larger than a secret", path)
+		}
+		var text []byte
+		if err == nil {
+			text, err = os.ReadFile(path)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			return
+		}
+		secret.SetString(strings.TrimSpace(string(text)))
+	})
+	return errors.Join(errs...)
+}
+
+// Validate joins every complaint of what serving needs.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	address := func(key, value string) {
+		if u, err := url.Parse(value); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" {
+			bad("%s: %q is not an http(s) address", key, value)
+		}
+	}
+	oneOf := func(key, value string, all ...string) {
+		if !slices.Contains(all, value) {
+			bad("%s: %q is none of %s", key, value, strings.Join(all, ", "))
+		}
+	}
+	secret := func(key string, s Secret) {
+		if s == "" {
+			bad("%s is missing: name a file in %s_file or set %s%s", key, key, envPrefix, strings.ToUpper(strings.ReplaceAll(key, ".", "_")))
+		}
+	}
+	address("public_url", c.PublicURL)
+	address("x.api_url", c.X.APIURL)
+	address("x.stream_url", c.X.StreamURL)
+	address("stripe.api_url", c.Stripe.APIURL)
+	if c.Listen == "" {
+		bad("listen: an address such as localhost:8080 is needed")
+	}
+	oneOf("thanks", c.Thanks, "off", "bare", "product")
+	oneOf("x.api", c.X.API, "v2", "v1.1")
+	oneOf("smtp.tls", c.SMTP.TLS, "starttls", "implicit", "none")
+	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	oneOf("log.format", c.Log.Format, "text", "json")
+	if c.SMTP.Host == "" || c.SMTP.Port < 1 || c.SMTP.Port > 65535 {
+		bad("smtp: a host and a port are needed")
+	}
+	if _, err := mail.ParseAddress(c.Mail.From); err != nil {
+		bad("mail.from: %q is not an address such as Example Shop <shop@example.com>", c.Mail.From)
+	}
+	for _, t := range []struct {
+		key string
+		d   time.Duration
+	}{{"times.echo", c.Times.Echo}, {"times.link", c.Times.Link}, {"times.invite", c.Times.Invite}, {"times.answer", c.Times.Answer}} {
+		if t.d < time.Second || t.d > 30*24*time.Hour {
+			bad("%s: %s is not between a second and 30 days", t.key, t.d)
+		}
+	}
+	if c.Keys == "" {
+		bad("keys is missing: make them once by `hashtill keys > hashtill.keys`, and name that file in keys_file")
+	}
+	secret("x.consumer_key", c.X.ConsumerKey)
+	secret("x.consumer_secret", c.X.ConsumerSecret)
+	secret("x.access_token", c.X.AccessToken)
+	secret("x.access_secret", c.X.AccessSecret)
+	if c.X.API == "v2" {
+		secret("x.bearer_token", c.X.BearerToken)
+	}
+	secret("stripe.key", c.Stripe.Key)
+	if c.SMTP.Username != "" {
+		secret("smtp.password", c.SMTP.Password)
+	}
+	return errors.Join(errs...)
+}

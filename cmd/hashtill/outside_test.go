@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hashtill/bot/x/xtest"
+	"hashtill/confirm"
+	"hashtill/confirm/smtp/smtptest"
+	"hashtill/confirm/stripe/stripetest"
+	"hashtill/offers"
+	"hashtill/store"
+)
+
+// outside is all that stands around a hashtill serve: stand-ins that live on when
+// it dies, and an own look into its store.
+type outside struct {
+	t      *testing.T
+	x      *xtest.Server
+	stripe *stripetest.Server
+	smtp   *smtptest.Server
+	bot    xtest.Account
+	buyer  xtest.Account
+	config string
+	store  store.Store
+	shop   *offers.Shop
+}
+
+const buyerEmail = "ann@mail.example"
+
+func newOutside(t *testing.T, api string) *outside {
+	t.Helper()
+	w := &outside{t: t}
+	var err error
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.x, err = xtest.Start(xtest.Options{Classic: api == "v1.1"})
+	must(err)
+	t.Cleanup(func() { w.x.Close() })
+	w.stripe, err = stripetest.Start(stripetest.Options{})
+	must(err)
+	t.Cleanup(func() { w.stripe.Close() })
+	w.smtp, err = smtptest.Start(smtptest.Options{})
+	must(err)
+	t.Cleanup(func() { w.smtp.Close() })
+	w.bot, err = w.x.AddAccount(xtest.Account{Handle: "hashtill"})
+	must(err)
+	w.buyer, err = w.x.AddAccount(xtest.Account{Handle: "ann"})
+	must(err)
+
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		must(os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	listen, err := freeAddress("127.0.0.1:0")
+	must(err)
+	creds := w.x.Credentials(w.bot.ID)
+	database := filepath.Join(dir, "hashtill.db")
+	w.config = write("hashtill.yaml", fmt.Sprintf(`
+public_url: http://%[1]s
+listen: %[1]s
+store: sqlite:%s
+offers: %s
+thanks: bare
+keys_file: %s
+x: {api: %[15]s, api_url: %[5]q, stream_url: %[5]q, consumer_key_file: %[6]s, consumer_secret_file: %s, access_token_file: %s, access_secret_file: %s, bearer_token_file: %s}
+stripe: {api_url: %q, key_file: %s}
+smtp: {host: %q, port: %d, tls: none}
+mail: {from: shop@mail.example}
+`, listen, database,
+		write("offers.yaml", "- {tag: BuyTee, title: Tour T-shirt, seller: Example Records, price: 149.99, currency: USD, stock: 3}"),
+		write("keys", confirm.NewKeys()), w.x.URL(),
+		write("ck", creds.ConsumerKey), write("cs", creds.ConsumerSecret), write("at", creds.Token), write("as", creds.TokenSecret),
+		write("bearer", w.x.Bearer()), w.stripe.URL(), write("stripe", w.stripe.Key()), w.smtp.Host(), w.smtp.Port(), api))
+
+	customer := w.stripe.AddCustomer(buyerEmail)
+	card, err := w.stripe.AddCard(customer, "4242424242424242")
+	must(err)
+	var out strings.Builder
+	if code := run(t.Context(), []string{"buyer", "add", "-c", w.config, "--account", w.buyer.ID, "--email", buyerEmail,
+		"--customer", customer, "--card", card}, nil, &out, &out); code != exitOK {
+		t.Fatalf("buyer add: %d %s", code, out.String())
+	}
+	cfg, err := Load(w.config, nil)
+	must(err)
+	w.store, err = openStore(t.Context(), cfg.Store)
+	must(err)
+	t.Cleanup(func() { w.store.Close() })
+	w.shop, _, err = openShop(t.Context(), cfg, w.store, newLog(cfg, &out), time.Now)
+	must(err)
+	return w
+}
+
+// listening says whether the bot hears what is posted now.
+func (w *outside) listening(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	return w.x.WaitStream(ctx) == nil
+}
+
+// press presses the button in the newest mail with a link. It may meet a server
+// that dies.
+func (w *outside) press(ctx context.Context) {
+	for _, m := range slices.Backward(w.smtp.Mailbox(buyerEmail)) {
+		address, err := link(m)
+		if err != nil {
+			continue
+		}
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if resp, err := http.DefaultTransport.RoundTrip(req); err == nil {
+			resp.Body.Close()
+		}
+		return
+	}
+}
+
+// settled says whether nothing is owed any more.
+func (w *outside) settled(ctx context.Context) bool {
+	for shard := range store.Shards {
+		owed, _, err := w.store.Owed(ctx, shard, "", 1)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(owed) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// check looks at what a buyer and a bookkeeper would: one charge, one code, one
+// thank-you, two mails, and every unit accounted for.
+func (w *outside) check(p offers.Purchase) {
+	w.t.Helper()
+	if charges := w.stripe.Charges(); len(charges) != 1 || charges[0].Amount != p.Total.Minor || charges[0].Metadata["purchase"] != string(p.ID) {
+		w.t.Errorf("charges: %+v", charges)
+	}
+	codes, thanks := 0, 0
+	for _, reply := range w.x.Replies(p.Wish) {
+		if strings.Contains(reply.Text, p.Code.Hashtag()) {
+			codes++
+		} else {
+			thanks++
+		}
+	}
+	if codes != 1 || thanks != 1 {
+		w.t.Errorf("%d replies with the code, %d with thanks", codes, thanks)
+	}
+	if mails := w.smtp.Folded(buyerEmail); len(mails) != 2 {
+		w.t.Errorf("the buyer reads %d mails, not link and receipt", len(mails))
+	}
+	held := 0
+	err := w.shop.EachPurchase(context.Background(), func(p offers.Purchase) error { held += p.Held; return nil })
+	o, ok := w.shop.OfferByTag("BuyTee")
+	if !ok {
+		if _, err := w.shop.Refresh(context.Background()); err != nil {
+			w.t.Fatal(err)
+		}
+		o, _ = w.shop.OfferByTag("BuyTee")
+	}
+	taken, err2 := w.shop.Stocked(context.Background(), o)
+	if err != nil || err2 != nil || taken[""] != int64(held) || held != 1 {
+		w.t.Errorf("%d units held by purchases, %d counted, %v %v", held, taken[""], err, err2)
+	}
+}

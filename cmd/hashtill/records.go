@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"hashtill/offers"
+)
+
+// The commands that look at records and edit them. Each prints a table for people,
+// or JSON, one object a line.
+
+// print writes rows as a table, or the values behind them as JSON.
+func print[V any](w io.Writer, asJSON bool, head string, all []V, row func(V) []string) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		for _, v := range all {
+			if err := enc.Encode(v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(tw, head)
+	for _, v := range all {
+		fmt.Fprintln(tw, strings.Join(row(v), "\t"))
+	}
+	return tw.Flush()
+}
+
+// notFound is an error of the call if there is no such thing.
+func notFound(err error) error {
+	if errors.Is(err, offers.ErrNotFound) {
+		return usageError{err}
+	}
+	return err
+}
+
+type offerCmd struct {
+	List   offerListCmd   `cmd:"" help:"What is for sale, and how much of it is left."`
+	Import offerImportCmd `cmd:"" help:"Add or change offers from a file."`
+}
+
+type offerListCmd struct {
+	JSON bool `name:"json" help:"JSON, one offer a line."`
+}
+
+// Help is the rest of the help text.
+func (offerListCmd) Help() string { return "  hashtill offer list --config hashtill.yaml" }
+
+// Run lists.
+func (c offerListCmd) Run(e *env) error {
+	return e.withShop(func(_ Config, shop *offers.Shop) error {
+		type stocked struct {
+			offers.Offer
+			Taken map[string]int64 `json:"taken"`
+		}
+		var all []stocked
+		for _, o := range shop.Offers() {
+			taken, err := shop.Stocked(e.ctx, o)
+			if err != nil {
+				return err
+			}
+			all = append(all, stocked{o, taken})
+		}
+		return print(e.out, c.JSON, "OFFER\tTITLE\tPRICE\tTAKEN OF STOCK\tOPEN", all, func(o stocked) []string {
+			var stock []string
+			for _, name := range o.Variants() {
+				of := fmt.Sprint(o.Stock[name])
+				if o.Stock[name] == offers.Unlimited {
+					of = "∞"
+				}
+				stock = append(stock, strings.TrimSpace(fmt.Sprintf("%s %d/%s", name, o.Taken[name], of)))
+			}
+			open := "yes"
+			if why := o.Closed(time.Now()); why != "" {
+				open = string(why)
+			}
+			return []string{"#" + o.Tag, o.Title, o.Price.Format("en"), strings.Join(stock, ", "), open}
+		})
+	})
+}
+
+type offerImportCmd struct {
+	File string `arg:"" help:"Catalogue file (YAML)."`
+	Only bool   `help:"Remove all offers that the file does not have."`
+}
+
+// Help is the rest of the help text.
+func (offerImportCmd) Help() string {
+	return `The file is looked at whole before anything changes. A running hashtill serve
+follows within seconds.
+
+  hashtill offer import offers.yaml
+
+offers.yaml:
+
+  - tag: BuyTee               # the hashtag
+    title: Tour T-shirt
+    seller: Example Records
+    price: 149.99             # of one, all included
+    currency: USD
+    stock: 500                # or variants: {M black: 10, L black: 5}
+    per_buyer: 2              # units; 1 if left out
+    opens: 2026-11-21T20:00:00Z
+    closes: 2026-11-21T23:00:00Z
+    terms: Ships within a week.
+    picture: https://example.com/tee.jpg`
+}
+
+// Run imports.
+func (c offerImportCmd) Run(e *env) error {
+	all, err := readOffers(c.File)
+	if err != nil {
+		return usageError{err}
+	}
+	return e.withShop(func(_ Config, shop *offers.Shop) error {
+		if err := shop.Import(e.ctx, all, c.Only); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.out, "%d offers imported; %d are for sale\n", len(all), len(shop.Offers()))
+		return nil
+	})
+}
+
+type purchaseCmd struct {
+	List   purchaseListCmd   `cmd:"" help:"All purchases, the newest first."`
+	Show   purchaseShowCmd   `cmd:"" help:"All that is known of one, as JSON."`
+	Refund purchaseRefundCmd `cmd:"" help:"Pay one back. The running hashtill serve does it."`
+}
+
+type purchaseListCmd struct {
+	State string `help:"Only those in this state (paid, mailed, …)."`
+	JSON  bool   `name:"json" help:"JSON, one purchase a line."`
+}
+
+// Help is the rest of the help text.
+func (purchaseListCmd) Help() string { return "  hashtill purchase list --state paid" }
+
+// Run lists.
+func (c purchaseListCmd) Run(e *env) error {
+	if c.State != "" && !slices.Contains(offers.States[1:], offers.State(c.State)) {
+		return usageError{fmt.Errorf("there is no state %q; the states are %v", c.State, offers.States[1:])}
+	}
+	return e.withShop(func(_ Config, shop *offers.Shop) error {
+		all, err := purchases(e.ctx, shop, func(p offers.Purchase) bool { return c.State == "" || p.State == offers.State(c.State) })
+		if err != nil {
+			return err
+		}
+		return print(e.out, c.JSON, "PURCHASE\tASKED\tBUYER\tOFFER\tUNITS\tTOTAL\tSTATE\tWHY", all, func(p offers.Purchase) []string {
+			return []string{string(p.ID), p.AskedAt.UTC().Format(time.DateTime), p.Buyer.String() + " @" + p.Handle, "#" + p.Tag,
+				fmt.Sprint(p.Quantity), p.Total.Format("en"), string(p.State), string(p.Reason)}
+		})
+	})
+}
+
+// purchases are those that match, the newest first, each once.
+func purchases(ctx context.Context, shop *offers.Shop, match func(offers.Purchase) bool) ([]offers.Purchase, error) {
+	byID := map[offers.ID]offers.Purchase{}
+	err := shop.EachPurchase(ctx, func(p offers.Purchase) error {
+		if match(p) {
+			byID[p.ID] = p
+		}
+		return nil
+	})
+	all := make([]offers.Purchase, 0, len(byID))
+	for _, p := range byID {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b offers.Purchase) int {
+		if c := b.AskedAt.Compare(a.AskedAt); c != 0 {
+			return c
+		}
+		return strings.Compare(string(a.ID), string(b.ID))
+	})
+	return all, err
+}
+
+type purchaseShowCmd struct {
+	ID string `arg:"" help:"The purchase's id."`
+}
+
+// Help is the rest of the help text.
+func (purchaseShowCmd) Help() string { return "  hashtill purchase show 07-3f…" }
+
+// Run shows.
+func (c purchaseShowCmd) Run(e *env) error {
+	id, ok := offers.ParseID(c.ID)
+	if !ok {
+		return usageError{fmt.Errorf("%q is not the id of a purchase; see hashtill purchase list", c.ID)}
+	}
+	return e.withShop(func(_ Config, shop *offers.Shop) error {
+		p, err := shop.Purchase(e.ctx, id)
+		if err != nil {
+			return notFound(err)
+		}
+		enc := json.NewEncoder(e.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(p)
+	})
+}
+
+type purchaseRefundCmd struct {
+	ID string `arg:"" help:"The purchase's id."`
+}
+
+// Help is the rest of the help text.
+func (purchaseRefundCmd) Help() string {
+	return "Decides the refund; the running hashtill serve makes it at Stripe within seconds.\n\n  hashtill purchase refund 07-3f…"
+}
+
+// Run refunds.
+func (c purchaseRefundCmd) Run(e *env) error {
+	id, ok := offers.ParseID(c.ID)
+	if !ok {
+		return usageError{fmt.Errorf("%q is not the id of a purchase; see hashtill purchase list", c.ID)}
+	}
+	return e.withShop(func(_ Config, shop *offers.Shop) error {
+		p, err := shop.RefundPurchase(e.ctx, id, time.Now())
+		if no := (*offers.Refusal)(nil); errors.As(err, &no) {
+			return usageError{fmt.Errorf("purchase %s is %s: %w", id, p.State, err)}
+		}
+		if err != nil {
+			return notFound(err)
+		}
+		fmt.Fprintf(e.out, "refund of %s for %s is owed\n", p.Total.Format("en"), id)
+		return nil
+	})
+}
+
+type buyerCmd struct {
+	List buyerListCmd `cmd:"" help:"All buyers."`
+	Add  buyerAddCmd  `cmd:"" help:"Register a buyer whose card is saved at Stripe."`
+}
+
+type buyerListCmd struct{}
+
+// Help is the rest of the help text.
+func (buyerListCmd) Help() string {
+	return "Shows no e-mail addresses.\n\n  hashtill buyer list"
+}
+
+// Run lists.
+func (buyerListCmd) Run(e *env) error {
+	return e.withShop(func(_ Config, shop *offers.Shop) error {
+		var all []offers.Buyer
+		if err := shop.EachBuyer(e.ctx, func(b offers.Buyer) error { all = append(all, b); return nil }); err != nil {
+			return err
+		}
+		return print(e.out, false, "ACCOUNT\tHANDLE\tCARD\tREGISTERED\tSTOPPED", all, func(b offers.Buyer) []string {
+			card, stopped := "none", ""
+			if len(b.Cards) > 0 {
+				card = b.Cards[0].Brand + " …" + b.Cards[0].Last4
+			}
+			if !b.Stopped.IsZero() {
+				stopped = b.Stopped.UTC().Format(time.DateTime)
+			}
+			return []string{b.Account.String(), "@" + b.Handle, card, b.Registered.UTC().Format(time.DateTime), stopped}
+		})
+	})
+}
+
+type buyerAddCmd struct {
+	Account  string `required:"" help:"The account's number on the network, not the handle."`
+	Network  string `default:"x" help:"The network."`
+	Handle   string `help:"The handle, for people to read."`
+	Email    string `required:"" help:"Where the links go. You have made sure that it is theirs."`
+	Customer string `required:"" help:"Stripe's customer (cus_…)."`
+	Card     string `required:"" help:"Stripe's payment method (pm_…), saved with that customer."`
+	Brand    string `default:"card" help:"The card's brand."`
+	Last4    string `name:"last4" default:"????" help:"The card's last four digits."`
+	Lang     string `help:"The buyer's language (en, fr); the account's if left out."`
+	Address  string `help:"Where to deliver."`
+}
+
+// Help is the rest of the help text.
+func (buyerAddCmd) Help() string {
+	return `A wish of theirs that waits goes on by itself.
+
+  hashtill buyer add --account 783214 --handle ann --email ann@example.com \
+    --customer cus_QXg1o8vcGmoR32 --card pm_1PgafmB7WZ01zgkW6dKueIc5 --brand visa --last4 4242`
+}
+
+// Run adds.
+func (c buyerAddCmd) Run(e *env) error {
+	b := offers.Buyer{
+		Account: offers.Account{Network: c.Network, ID: c.Account}, Handle: c.Handle, Email: offers.Email(c.Email), Lang: c.Lang,
+		Customer: c.Customer, Cards: []offers.Card{{ID: c.Card, Brand: c.Brand, Last4: c.Last4}}, Address: c.Address,
+	}
+	if err := b.Validate(); err != nil {
+		return usageError{err}
+	}
+	return e.withShop(func(_ Config, shop *offers.Shop) error {
+		if err := shop.Register(e.ctx, b, time.Now()); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.out, "%s is registered\n", b.Account)
+		return nil
+	})
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/mail"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hashtill/bot"
+	"hashtill/bot/x"
+	"hashtill/confirm"
+	"hashtill/confirm/smtp"
+	"hashtill/confirm/stripe"
+	"hashtill/offers"
+	"hashtill/store"
+	"hashtill/store/sqlite"
+)
+
+// A system is everything that serves, wired together. `hashtill serve`, the demo
+// and the tests all run this one.
+type system struct {
+	cfg    Config
+	log    *slog.Logger
+	now    func() time.Time
+	store  store.Store
+	shop   *offers.Shop
+	bot    *bot.Bot
+	outbox *store.Outbox
+	pages  *http.Server
+	listen net.Listener
+}
+
+// openStore opens what the key store names.
+func openStore(ctx context.Context, where string) (store.Store, error) {
+	kind, rest, _ := strings.Cut(where, ":")
+	switch {
+	case where == "memory":
+		return store.NewMemory(), nil
+	case kind == "sqlite" && rest != "":
+		return sqlite.Open(ctx, rest)
+	}
+	return nil, fmt.Errorf("store: %q is neither sqlite:PATH nor memory", where)
+}
+
+// openShop opens the shop as the commands need it that only look and edit.
+func openShop(ctx context.Context, cfg Config, st store.Store, log *slog.Logger, now func() time.Time) (*offers.Shop, *confirm.Links, error) {
+	if cfg.Keys == "" {
+		// Commands that make no codes and sign no links do without the keys.
+		cfg.Keys = Secret(confirm.NewKeys())
+	}
+	links, codeKey, err := confirm.ParseKeys(string(cfg.Keys))
+	if err != nil {
+		return nil, nil, fmt.Errorf("keys: %w", err)
+	}
+	shop, err := offers.NewShop(st, offers.Settings{
+		CodeKey: codeKey, Thanks: cfg.Thanks != "off", Log: log, Now: now,
+		Times: offers.Times{Answer: cfg.Times.Answer, Echo: cfg.Times.Echo, Link: cfg.Times.Link, Invite: cfg.Times.Invite},
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = shop.Refresh(ctx)
+	return shop, links, err
+}
+
+// open wires a system on an open store. Every error is the operator's to mend.
+func open(ctx context.Context, cfg Config, st store.Store, log *slog.Logger, now func() time.Time) (*system, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	shop, links, err := openShop(ctx, cfg, st, log, now)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Offers != "" {
+		all, err := readOffers(cfg.Offers)
+		if err != nil {
+			return nil, err
+		}
+		if err := shop.Import(ctx, all, true); err != nil {
+			return nil, fmt.Errorf("%s: %w", cfg.Offers, err)
+		}
+	}
+	till, err := stripe.New(stripe.Config{APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key), Log: log, Now: now})
+	if err != nil {
+		return nil, err
+	}
+	from, err := mail.ParseAddress(cfg.Mail.From)
+	if err != nil {
+		return nil, fmt.Errorf("mail.from: %w", err)
+	}
+	mailer, err := smtp.New(smtp.Config{
+		Host: cfg.SMTP.Host, Port: cfg.SMTP.Port, TLS: cfg.SMTP.TLS,
+		Username: cfg.SMTP.Username, Password: string(cfg.SMTP.Password), From: *from, Now: now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	network, err := openX(cfg, log, now)
+	if err != nil {
+		return nil, err
+	}
+
+	s := &system{cfg: cfg, log: log, now: now, store: st, shop: shop}
+	s.bot = &bot.Bot{Shop: shop, Networks: []bot.Network{network}, ThanksProduct: cfg.Thanks == "product", Now: now, Log: log}
+	s.bot.Register()
+	counter, err := confirm.New(confirm.Config{
+		Shop: shop, Till: till, Mailer: mailer, Links: links, PublicURL: cfg.PublicURL, Now: now, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	counter.Register(shop.On)
+	s.outbox = &store.Outbox{Store: st, Do: s.perform, Now: now, Log: log}
+	shop.Owing = s.outbox.Nudge
+	s.pages = &http.Server{
+		Handler:           counter.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      40 * time.Second, // a press waits a while for its outcome
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	if s.listen, err = net.Listen("tcp", cfg.Listen); err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return s, nil
+}
+
+func openX(cfg Config, log *slog.Logger, now func() time.Time) (bot.Network, error) {
+	c := x.Config{
+		APIURL: cfg.X.APIURL, StreamURL: cfg.X.StreamURL, Handle: cfg.X.Handle,
+		ConsumerKey: string(cfg.X.ConsumerKey), ConsumerSecret: string(cfg.X.ConsumerSecret),
+		AccessToken: string(cfg.X.AccessToken), AccessSecret: string(cfg.X.AccessSecret),
+		BearerToken: string(cfg.X.BearerToken), Log: log, Now: now,
+	}
+	if cfg.X.API == "v1.1" {
+		return x.NewClassic(c)
+	}
+	return x.New(c)
+}
+
+// perform does what is owed. A time that a network names is the outbox's next try.
+func (s *system) perform(ctx context.Context, l store.Lease) error {
+	err := s.shop.Perform(ctx, l)
+	if later := (*bot.LaterError)(nil); errors.As(err, &later) {
+		return &store.Later{At: later.At, Err: err}
+	}
+	return err
+}
+
+// refreshEvery is how soon an offer that another process changed is seen.
+const refreshEvery = 5 * time.Second
+
+// run serves until ctx ends, and then finishes what is under way.
+func (s *system) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.outbox.Run(ctx) })
+	g.Go(func() error { return s.bot.Run(ctx) })
+	g.Go(func() error {
+		if err := s.pages.Serve(s.listen); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return s.pages.Shutdown(ctx)
+	})
+	g.Go(func() error {
+		tick := time.NewTicker(refreshEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			changed, err := s.shop.Refresh(ctx)
+			if err != nil && ctx.Err() == nil {
+				s.log.Error("cannot read the offers; trying again", "err", err)
+			}
+			if changed {
+				s.bot.Follow()
+			}
+		}
+	})
+	s.log.Info("serving", "pages", s.cfg.PublicURL, "listen", s.listen.Addr().String(), "store", storeKind(s.cfg.Store), "offers", len(s.shop.Offers()))
+	return g.Wait()
+}
+
+// storeKind is what of the store's address may be logged: a URL can hold a password.
+func storeKind(where string) string {
+	kind, _, _ := strings.Cut(where, ":")
+	return kind
+}
+
+func readOffers(path string) ([]offers.Offer, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the offers: %w", err)
+	}
+	defer f.Close()
+	all, err := offers.ReadYAML(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w", path, err)
+	}
+	return all, nil
+}

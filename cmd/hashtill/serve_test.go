@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"hashtill/bot/x/xtest"
+	"hashtill/offers"
+)
+
+// hashtill serve, told by its configuration alone where X, Stripe and the mail
+// server are, completes a purchase: over API v2 and in the classic shape.
+func TestServeCompletesAPurchase(t *testing.T) {
+	for _, api := range []string{"v2", "v1.1"} {
+		t.Run(api, func(t *testing.T) {
+			w := newOutside(t, api)
+			ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+			defer stop()
+			var log strings.Builder
+			code := make(chan int)
+			serving, end := context.WithCancel(ctx)
+			go func() { code <- run(serving, []string{"serve", "--config", w.config}, nil, &log, &log) }()
+
+			if err := w.x.WaitStream(ctx); err != nil {
+				t.Fatal(err)
+			}
+			wish, err := w.x.Post(w.buyer.ID, "@hashtill #BuyTee, please", xtest.PostOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply, err := w.x.Wait(ctx, func(p xtest.Post) bool { return p.ReplyTo == wish.ID })
+			if err != nil {
+				t.Fatalf("no reply: %v\n%s", err, log.String())
+			}
+			if _, err := w.x.Repost(w.buyer.ID, reply.ID); err != nil {
+				t.Fatal(err)
+			}
+			id := offers.NewID("x", wish.ID, "buytee")
+			w.until(ctx, id, offers.Mailed)
+			w.press(ctx)
+			w.until(ctx, id, offers.Paid)
+			w.untilSettled(ctx)
+			p, err := w.shop.Purchase(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.check(p)
+
+			end()
+			if got := <-code; got != exitOK {
+				t.Errorf("exit code %d\n%s", got, log.String())
+			}
+			for _, secret := range []string{buyerEmail, w.stripe.Key(), w.x.Bearer(), p.Code.Hashtag()} {
+				if strings.Contains(log.String(), secret) {
+					t.Errorf("the log holds %q:\n%s", secret, log.String())
+				}
+			}
+		})
+	}
+}
+
+// until waits for a state.
+func (w *outside) until(ctx context.Context, id offers.ID, want offers.State) {
+	w.t.Helper()
+	w.poll(ctx, fmt.Sprintf("purchase is not %s", want), func() bool {
+		p, err := w.shop.Purchase(ctx, id)
+		return err == nil && p.State == want
+	})
+}
+
+func (w *outside) untilSettled(ctx context.Context) {
+	w.t.Helper()
+	w.poll(ctx, "something is still owed", func() bool { return w.settled(ctx) })
+}
+
+func (w *outside) poll(ctx context.Context, complaint string, done func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			w.t.Fatal(complaint)
+		}
+	}
+}
+
+// A refund that the operator decides is made by the running process.
+func TestServeRefunds(t *testing.T) {
+	w := newOutside(t, "v2")
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	var log, out strings.Builder
+	done := make(chan int)
+	serving, end := context.WithCancel(ctx)
+	go func() { done <- run(serving, []string{"serve", "-c", w.config}, nil, &log, &log) }()
+	defer func() { end(); <-done }()
+
+	if err := w.x.WaitStream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wish, err := w.x.Post(w.buyer.ID, "@hashtill #BuyTee", xtest.PostOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := offers.NewID("x", wish.ID, "buytee")
+	w.until(ctx, id, offers.Coded)
+	if code := run(ctx, []string{"purchase", "refund", "-c", w.config, string(id)}, nil, &out, &out); code != exitUsage {
+		t.Errorf("an unpaid purchase was refunded: %d %s", code, out.String())
+	}
+	p, err := w.shop.Purchase(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.x.Repost(w.buyer.ID, p.Reply); err != nil {
+		t.Fatal(err)
+	}
+	w.until(ctx, id, offers.Mailed)
+	w.press(ctx)
+	w.until(ctx, id, offers.Paid)
+	for range 2 { // saying it twice makes one refund
+		run(ctx, []string{"purchase", "refund", "-c", w.config, string(id)}, nil, &out, &out)
+	}
+	w.until(ctx, id, offers.Refunded)
+	if c := w.stripe.Charges(); len(c) != 1 || c[0].Refunded != c[0].Amount {
+		t.Errorf("charges: %+v", c)
+	}
+}
