@@ -3,47 +3,49 @@ module hashtill
 go 1.26.0
 
 require (
+	github.com/alecthomas/kong v1.17.0 // the command line
+	github.com/bojanz/currency v1.4.0 // amounts of money and how people write them (CLDR)
+	github.com/chromedp/cdproto v0.159.0 // tests: a real browser
+	github.com/chromedp/chromedp v0.22.1 // tests: a real browser
+	github.com/dghubble/go-twitter v0.0.0-20221104224141-912508c3888b // X in its classic shape
+	github.com/dghubble/oauth1 v0.7.3 // signs requests to X
+	github.com/emersion/go-message v0.18.2 // stand-in mail server: reads mails
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // stand-in mail server: logins
+	github.com/emersion/go-smtp v0.25.1 // stand-in mail server
+	github.com/nicksnyder/go-i18n/v2 v2.7.0 // words and plurals by language
+	github.com/rogpeppe/go-internal v1.16.0 // tests: the command as it is typed
+	github.com/stripe/stripe-go/v76 v76.25.0 // Stripe
+	github.com/wneessen/go-mail v0.8.1 // sends mail
+	go.yaml.in/yaml/v3 v3.0.6 // configuration, catalogue and words
+	golang.org/x/sync v0.24.0 // goroutines that end together
+	golang.org/x/text v0.43.0 // languages; case folding and normal forms of hashtags
+	modernc.org/sqlite v1.61.1 // SQLite without cgo
+	pgregory.net/rapid v1.3.0 // tests: random lives
+)
+
+require (
 	github.com/BurntSushi/toml v1.6.0 // indirect
-	github.com/alecthomas/kong v1.17.0 // indirect
-	github.com/bojanz/currency v1.4.0 // indirect
 	github.com/cenkalti/backoff/v4 v4.1.3 // indirect
-	github.com/chromedp/cdproto v0.159.0 // indirect
-	github.com/chromedp/chromedp v0.22.1 // indirect
 	github.com/cockroachdb/apd/v3 v3.2.1 // indirect
-	github.com/dghubble/go-twitter v0.0.0-20221104224141-912508c3888b // indirect
-	github.com/dghubble/oauth1 v0.7.3 // indirect
 	github.com/dghubble/sling v1.4.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/emersion/go-message v0.18.2 // indirect
-	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // indirect
-	github.com/emersion/go-smtp v0.25.1 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/google/go-querystring v1.1.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
-	github.com/nicksnyder/go-i18n/v2 v2.7.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
-	github.com/rogpeppe/go-internal v1.16.0 // indirect
-	github.com/stripe/stripe-go/v76 v76.25.0 // indirect
-	github.com/wneessen/go-mail v0.8.1 // indirect
-	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/crypto v0.54.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/telemetry v0.0.0-20261009151841-97e8ea77aa2a // indirect
-	golang.org/x/text v0.43.0 // indirect
-	golang.org/x/time v0.16.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
 	golang.org/x/vuln v1.8.0 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	modernc.org/sqlite v1.61.1 // indirect
-	pgregory.net/rapid v1.3.0 // indirect
 )
 
 tool (

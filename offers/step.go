@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -132,11 +133,8 @@ var (
 	reachable   = &guard{"the buyer has an address", func(s *step) bool { return s.p.Registered }}
 	someoneElse = &guard{"by another account", func(s *step) bool { return s.ev.By != s.p.Buyer }}
 	late        = &guard{"after the deadline", func(s *step) bool { return !s.now.Before(s.p.Deadline()) }}
-	early       = &guard{"before the deadline", func(s *step) bool { return s.now.Before(s.p.Deadline()) }}
-	hasIntent   = &guard{"a payment is prepared", func(s *step) bool { return s.p.Intent != "" }}
 	preparing   = &guard{"a payment may be prepared", func(s *step) bool { return s.p.Intent == "" }}
 	oldLink     = &guard{"by a link that was replaced", func(s *step) bool { return s.ev.Round != s.p.Round }}
-	linkOver    = &guard{"after the link's end", func(s *step) bool { return !s.now.Before(s.p.LinkEnds()) }}
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
 )
 
@@ -382,9 +380,9 @@ func (s *step) prepared() {
 func (s *step) mailed() { s.p.MailedAt = s.now }
 
 func (s *step) cardUnusable() {
-	s.p.Reason = CardUnusable
+	s.p.Reason = cmp.Or(s.ev.Reason, CardUnusable)
 	s.release()
-	s.tell(CardUnusable)
+	s.tell(s.p.Reason)
 }
 
 func (s *step) mailRefused() {
@@ -424,11 +422,14 @@ func (s *step) stillAtBank() {
 	}
 }
 
-func (s *step) look() { s.lookIn(0) }
+func (s *step) look() {
+	s.p.Looks++
+	s.do(Look, s.p.Looks)
+}
 
 func (s *step) lookIn(d time.Duration) {
-	s.p.Looks++
-	s.owe = append(s.owe, Effect{Kind: Look, Purchase: s.p.ID, N: s.p.Looks, Due: s.now.Add(d)})
+	s.look()
+	s.owe[len(s.owe)-1].Due = s.now.Add(d)
 }
 
 func (s *step) paid() {

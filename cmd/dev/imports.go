@@ -61,7 +61,7 @@ var rules = []rule{
 	{
 		who:   "bot/...",
 		may:   []string{"bot", "self/...", "offers/..."},
-		tests: []string{"store/..."},
+		tests: []string{"store/...", "bot/networktest"},
 		why:   "a leaf of bot imports bot and offers, and no other leaf",
 	},
 	{
@@ -86,6 +86,7 @@ var (
 		"confirm/stripe/stripetest/...",
 		"confirm/smtp/smtptest/...",
 		"store/storetest/...",
+		"bot/networktest/...",
 	}
 	testOnlyMay = "cmd/hashtill/..."
 	testOnlyWhy = "only tests, and cmd/hashtill for its demo, import it"
