@@ -184,12 +184,27 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 	return b.Shop.OweAnswer(ctx, answer)
 }
 
-// maxTitle keeps a product's name from filling a whole reply.
-const maxTitle = 40
+// Names of the shop's are cut so that every reply fits, whatever the language:
+// these are weights as X counts them, at most 2 for a character.
+const (
+	maxTitle   = 40
+	maxChoices = 80
+)
 
-func clip(s string) string {
-	if r := []rune(s); len(r) > maxTitle {
-		return string(r[:maxTitle-1]) + "…"
+// clip cuts a text to a weight; the dots that say so weigh 2.
+func clip(s string, most int) string {
+	weight, room := 0, 0
+	for i, r := range s {
+		if weight <= most-2 {
+			room = i
+		}
+		weight++
+		if r > '\u10ff' {
+			weight++
+		}
+		if weight > most {
+			return s[:room] + "…"
+		}
 	}
 	return s
 }
@@ -202,7 +217,7 @@ func ref(id string) string { return id[max(0, len(id)-6):] }
 func (b *Bot) reply(ctx context.Context, j offers.Job) (offers.Event, error) {
 	p := j.Purchase
 	w := words.For(p.Lang)
-	args := map[string]any{"Title": clip(p.Title), "Ref": ref(string(p.ID))}
+	args := map[string]any{"Title": clip(p.Title, maxTitle), "Ref": ref(string(p.ID))}
 	var text string
 	switch p.State {
 	case offers.Asked:
@@ -213,19 +228,10 @@ func (b *Bot) reply(ctx context.Context, j offers.Job) (offers.Event, error) {
 	case offers.Invited:
 		text = w.Say("reply.invite", args)
 	default:
-		args["Choices"] = choices(p.Choices)
+		args["Choices"] = clip(strings.Join(p.Choices, ", "), maxChoices)
 		text = w.Say("reply.refused."+string(p.Reason), args)
 	}
 	return b.say(ctx, p, p.Wish, text, j.Again)
-}
-
-// choices is a list that fits a reply.
-func choices(names []string) string {
-	list := strings.Join(names, ", ")
-	if r := []rune(list); len(r) > 80 {
-		return string(r[:79]) + "…"
-	}
-	return list
 }
 
 func (b *Bot) replyReason(ctx context.Context, j offers.Job) (offers.Event, error) {
@@ -241,7 +247,7 @@ func (b *Bot) thank(ctx context.Context, j offers.Job) (offers.Event, error) {
 	if b.ThanksProduct {
 		key = "reply.thanks_product"
 	}
-	text := words.For(p.Lang).Say(key, map[string]any{"Title": clip(p.Title), "Ref": ref(string(p.ID))})
+	text := words.For(p.Lang).Say(key, map[string]any{"Title": clip(p.Title, maxTitle), "Ref": ref(string(p.ID))})
 	_, err := b.say(ctx, p, p.Wish, text, j.Again)
 	return offers.Event{Kind: offers.EffectDone}, err
 }

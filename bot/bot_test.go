@@ -1,0 +1,187 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"hashtill/offers"
+	"hashtill/store"
+)
+
+var t0 = time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
+
+// network is a Network that keeps what is said and answers as it is told.
+type network struct {
+	said []Reply
+	err  error
+}
+
+func (n *network) Name() string                                        { return "x" }
+func (n *network) Self(context.Context) (id, handle string, err error) { return self, "bot", nil }
+func (n *network) Follow(context.Context, []string) error              { return nil }
+func (n *network) Listen(ctx context.Context, _ func(context.Context, Post) error) error {
+	<-ctx.Done()
+	return nil
+}
+
+func (n *network) Say(_ context.Context, r Reply, _ bool) (string, error) {
+	if n.err != nil {
+		return "", n.err
+	}
+	n.said = append(n.said, r)
+	return "reply", nil
+}
+
+// scene is a bot over a real shop on a memory store.
+type scene struct {
+	*Bot
+	t    *testing.T
+	net  *network
+	shop *offers.Shop
+	st   store.Store
+}
+
+func newScene(t *testing.T, stock int) *scene {
+	s := &scene{t: t, net: &network{}, st: store.NewMemory()}
+	now := func() time.Time { return t0 }
+	log := slog.New(slog.DiscardHandler)
+	var err error
+	s.shop, err = offers.NewShop(s.st, offers.Settings{CodeKey: []byte("0123456789abcdef"), Times: offers.DefaultTimes, Log: log, Now: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Bot = &Bot{Shop: s.shop, Networks: []Network{s.net}, Now: now, Log: log}
+	s.Register()
+	err = s.shop.Import(t.Context(), []offers.Offer{{ID: "buytee", Tag: "BuyTee", Title: strings.Repeat("Très long titre ", 6)[:90], Seller: "S",
+		Price: offers.Money{Minor: 14999, Currency: "USD"}, Stock: map[string]int{"": stock}, PerBuyer: 3}}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *scene) register(account string) {
+	s.t.Helper()
+	err := s.shop.Register(s.t.Context(), offers.Buyer{Account: offers.Account{Network: "x", ID: account}, Email: "a@example.com",
+		Customer: "cus_1", Cards: []offers.Card{{ID: "pm_1"}}}, t0)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// hears hands over a post, performs what is owed, and returns what was said.
+func (s *scene) hears(p Post) []string {
+	s.t.Helper()
+	before := len(s.net.said)
+	if err := s.Hear(s.t.Context(), s.net, p); err != nil {
+		s.t.Fatal(err)
+	}
+	for range 10 {
+		leases, err := s.st.Lease(s.t.Context(), t0, t0.Add(time.Minute), 100)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, l := range leases {
+			if err := s.shop.Perform(s.t.Context(), l); err != nil && !strings.Contains(err.Error(), "nobody performs") {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	var texts []string
+	for _, r := range s.net.said[before:] {
+		texts = append(texts, r.Text)
+	}
+	return texts
+}
+
+func by(account, id, text string) Post {
+	p := said(text)
+	p.Network, p.ID, p.Author = "x", id, Author{ID: account, Handle: "h" + account}
+	return p
+}
+
+func TestHear(t *testing.T) {
+	s := newScene(t, 2)
+	s.register("1")
+	one := func(got []string, want string) {
+		t.Helper()
+		if len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("said %q, want one with %q", got, want)
+		}
+	}
+	none := func(got []string) {
+		t.Helper()
+		if len(got) > 0 {
+			t.Errorf("said %q, want nothing", got)
+		}
+	}
+	reply := s.hears(by("1", "10", "@bot #BuyTee"))
+	one(reply, "repost this within 15 min")
+	none(s.hears(by("1", "10", "@bot #BuyTee"))) // the same post again
+	code := "#" + strings.Split(strings.Split(reply[0], "#")[1], ".")[0]
+
+	one(s.hears(by("2", "20", "@bot "+code)), "belongs to somebody else")
+	none(s.hears(by("2", "21", code))) // not said to the bot
+	one(s.hears(by("2", "22", "@bot "+offers.NewCode([]byte("k"), offers.NewID("x", "9", "buytee"), 0).Hashtag())), "do not know that code")
+	one(s.hears(by("2", "23", "@bot #BuyTee")), "register your card once")
+	one(s.hears(by("1", "11", "@bot #BuyTee x9")), "more of")
+	one(s.hears(by("1", "12", "@bot cancel")), "Your purchase is cancelled")
+	one(s.hears(by("1", "13", "@bot cancel")), "nothing to cancel")
+	french := by("2", "24", "@bot aide")
+	french.Lang = "fr"
+	one(s.hears(french), "Publiez le hashtag")
+	one(s.hears(by("1", "14", "@bot stop")), "we leave you alone")
+	none(s.hears(by("1", "15", "@bot #BuyTee")))
+	none(s.hears(by("1", "16", "@bot help")))
+	one(s.hears(by("1", "17", "@bot start")), "Welcome back")
+	one(s.hears(by("1", "18", "@bot #BuyTee")), "repost this")
+
+	// No two texts are alike, whoever they are for.
+	seen := map[string]bool{}
+	for _, r := range s.net.said {
+		if seen[r.Text] {
+			t.Errorf("said twice: %s", r.Text)
+		}
+		seen[r.Text] = true
+	}
+}
+
+// Where the network refuses a reply, the purchase goes on by mail.
+func TestReplyRefused(t *testing.T) {
+	s := newScene(t, 2)
+	s.register("1")
+	mailed := false
+	s.shop.On(offers.MailCode, func(context.Context, offers.Job) (offers.Event, error) {
+		mailed = true
+		return offers.Event{Kind: offers.CodeMailed}, nil
+	})
+	s.net.err = &RefusedError{Why: "not mentioned"}
+	s.hears(by("1", "10", "#BuyTee"))
+	if p, err := s.shop.Purchase(t.Context(), offers.NewID("x", "10", "buytee")); err != nil || p.State != offers.Coded || !mailed {
+		t.Errorf("purchase is %s, %v, mailed %v", p.State, err, mailed)
+	}
+}
+
+// What cannot be kept now must come again.
+func TestHearSaysWhatItCouldNotKeep(t *testing.T) {
+	s := newScene(t, 2)
+	s.st.Close()
+	if err := s.Hear(t.Context(), s.net, by("1", "10", "@bot #BuyTee")); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("got %v, want the store's error", err)
+	}
+}
+
+func TestClip(t *testing.T) {
+	for _, c := range [][2]string{
+		{"short", "short"}, {strings.Repeat("a", 40), strings.Repeat("a", 40)}, {strings.Repeat("a", 41), strings.Repeat("a", 38) + "…"},
+		{strings.Repeat("東", 20), strings.Repeat("東", 20)}, {strings.Repeat("東", 21), strings.Repeat("東", 19) + "…"}, {"", ""},
+	} {
+		if got := clip(c[0], 40); got != c[1] {
+			t.Errorf("%q became %q, want %q", c[0], got, c[1])
+		}
+	}
+}
