@@ -215,6 +215,15 @@ func link(m smtptest.Message) (string, error) {
 	return "", fmt.Errorf("no link in the mail %q", m.Subject)
 }
 
+// getsLink is the link in the n-th mail that a person is sent.
+func (p *play) getsLink(ctx context.Context, who *person, n int) (string, error) {
+	m, err := p.getsMail(ctx, who, n)
+	if err != nil {
+		return "", err
+	}
+	return link(m)
+}
+
 // A page as a person reads it.
 type page struct {
 	status int
@@ -313,11 +322,7 @@ func (p *play) untilLink(ctx context.Context, who *person, text, offer string) (
 	if _, err := p.reposts(who, reply); err != nil {
 		return id, "", err
 	}
-	m, err := p.getsMail(ctx, who, 1)
-	if err != nil {
-		return id, "", err
-	}
-	address, err = link(m)
+	address, err = p.getsLink(ctx, who, 1)
 	return id, address, err
 }
 

@@ -107,11 +107,7 @@ func (p *play) registersLater(ctx context.Context, who *person) (string, error) 
 	if _, err := p.posts(who, "@hashtill "+pur.Code.Hashtag()); err != nil {
 		return "", err
 	}
-	m, err := p.getsMail(ctx, who, 2)
-	if err != nil {
-		return "", err
-	}
-	address, err := link(m)
+	address, err := p.getsLink(ctx, who, 2)
 	if err != nil {
 		return "", err
 	}
@@ -164,11 +160,7 @@ func (p *play) isEchoedByAnother(ctx context.Context, who *person) (string, erro
 	if err != nil {
 		return "", err
 	}
-	m, err := p.getsMail(ctx, who, 1)
-	if err != nil {
-		return "", err
-	}
-	address, err := link(m)
+	address, err := p.getsLink(ctx, who, 1)
 	if err != nil {
 		return "", err
 	}
@@ -219,11 +211,7 @@ func (p *play) triesForTheLast(ctx context.Context, who *person) (string, error)
 	if _, err := p.reposts(who, reply); err != nil {
 		return "", err
 	}
-	m, err := p.getsMail(ctx, who, 1)
-	if err != nil {
-		return "", err
-	}
-	address, err := link(m)
+	address, err := p.getsLink(ctx, who, 1)
 	if err != nil {
 		return "", err
 	}
