@@ -1,6 +1,7 @@
 package confirm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,8 +89,13 @@ func (c *Counter) mailReceipt(ctx context.Context, j offers.Job) (offers.Event, 
 
 func (c *Counter) mailReason(ctx context.Context, j offers.Job) (offers.Event, error) {
 	link := ""
-	if j.Purchase.State == offers.Declined {
-		link = c.linkTo(j.Purchase)
+	switch j.Purchase.State {
+	case offers.Paid, offers.Refunded:
+		return offers.Event{Kind: offers.EffectDone}, nil // a later try went well: what the mail would say is not true any more
+	case offers.Declined:
+		if c.Now().Before(j.Purchase.LinkEnds()) {
+			link = c.linkTo(j.Purchase)
+		}
 	}
 	return c.send(ctx, j, c.pages.reasonMail(lang(j), j.Purchase, j.Effect.Reason, link), offers.EffectDone, offers.EffectDone)
 }
@@ -129,7 +135,7 @@ func (c *Counter) prepare(ctx context.Context, j offers.Job) (offers.Event, erro
 	switch {
 	case errors.As(err, &no):
 		c.Log.Warn("payment refused", "purchase", string(p.ID), "why", no.Why)
-		return offers.Event{Kind: offers.IntentFailed, Reason: no.Reason}, nil
+		return offers.Event{Kind: offers.IntentFailed, Reason: cmp.Or(no.Reason, offers.CardUnusable)}, nil
 	case err != nil:
 		return offers.Event{}, err
 	}
@@ -143,7 +149,7 @@ func (c *Counter) charge(ctx context.Context, j offers.Job) (offers.Event, error
 	var no *RefusedError
 	if errors.As(err, &no) {
 		c.Log.Warn("charge refused", "purchase", string(p.ID), "why", no.Why)
-		return offers.Event{Kind: offers.ChargeFailed, Reason: no.Reason}, nil
+		return offers.Event{Kind: offers.ChargeFailed, Reason: cmp.Or(no.Reason, offers.CardDeclined)}, nil
 	}
 	return outcome(s, err, j)
 }
@@ -181,7 +187,7 @@ func outcome(s Standing, err error, j offers.Job) (offers.Event, error) {
 	case AtBank:
 		return offers.Event{Kind: offers.BankAsks, URL: s.BankURL, Round: j.Effect.N}, nil
 	case Failed:
-		return offers.Event{Kind: offers.ChargeFailed, Reason: s.Reason}, nil
+		return offers.Event{Kind: offers.ChargeFailed, Reason: cmp.Or(s.Reason, offers.CardDeclined)}, nil
 	case Voided:
 		return offers.Event{Kind: offers.IntentVoided}, nil
 	}

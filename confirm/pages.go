@@ -1,6 +1,7 @@
 package confirm
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -97,7 +98,7 @@ const (
 	broken       offers.Reason = "broken"
 )
 
-// statuses of the reasons; all others are 409.
+// statuses of the reasons that are no matter of a purchase's state.
 var statuses = map[offers.Reason]int{
 	noLink: http.StatusNotFound, pageNotFound: http.StatusNotFound, pageForeign: http.StatusForbidden,
 	offers.LinkExpired: http.StatusGone, offers.LinkReplaced: http.StatusGone, broken: http.StatusInternalServerError,
@@ -166,15 +167,15 @@ func (c *Counter) answer(w http.ResponseWriter, r *http.Request, err error) {
 	c.render(w, r, http.StatusInternalServerError, c.reasonView(say, broken, map[string]any{"Ref": ref}))
 }
 
-func statusOf(why offers.Reason) int {
-	if status, ok := statuses[why]; ok {
-		return status
-	}
-	return http.StatusConflict
-}
+// statusOf is the status of a refused request.
+func statusOf(why offers.Reason) int { return cmp.Or(statuses[why], http.StatusConflict) }
 
 func (c *Counter) reasonView(say words.Words, why offers.Reason, args map[string]any) view {
-	return view{Lang: say.Lang, Kind: "bad", Title: say.Say("reason."+string(why)+".title", nil), Text: say.Say("reason."+string(why)+".text", args)}
+	kind := "bad"
+	if why == offers.AlreadyPaid || why == offers.WasRefunded {
+		kind = "good"
+	}
+	return view{Lang: say.Lang, Kind: kind, Title: say.Say("reason."+string(why)+".title", nil), Text: say.Say("reason."+string(why)+".text", args)}
 }
 
 func (c *Counter) render(w http.ResponseWriter, r *http.Request, status int, v view) {
@@ -235,21 +236,32 @@ func (c *Counter) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status, v := c.stateView(say, p, b, round, r.PathValue("token"), r.URL.Query().Has("redirect_status"))
+	here := "/c/" + r.PathValue("token")
+	if r.URL.Query().Has("payment_intent") {
+		// The bank sends the buyer here with Stripe's parameters, one of which is a
+		// secret: they leave the address bar
+		// (https://docs.stripe.com/payments/3d-secure/authentication-flow).
+		http.Redirect(w, r, here+fromBank, http.StatusSeeOther)
+		return nil
+	}
+	status, v := c.stateView(say, p, b, round, here, r.URL.RawQuery == fromBank[1:])
 	c.render(w, r, status, v)
 	return nil
 }
 
-// stateView is the page of a purchase. back says that the buyer comes from the
-// bank's page.
-func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, round int, token string, back bool) (int, view) {
+// fromBank marks the address of a purchase's page for those who come from the
+// bank's.
+const fromBank = "?bank"
+
+// stateView is the page of a purchase, which stands at the path here. back says
+// that the buyer comes from the bank's page.
+func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, round int, here string, back bool) (int, view) {
 	rows := details(say, p, b)
 	total := map[string]any{"Total": p.Total.Format(say.Lang)}
-	here := "/c/" + token
 	bad := func(why offers.Reason) (int, view) {
 		v := c.reasonView(say, why, nil)
 		v.Rows = rows
-		return statusOf(why), v
+		return cmp.Or(statuses[why], http.StatusOK), v
 	}
 	ok := func(v view) (int, view) {
 		v.Lang, v.Rows = say.Lang, rows
@@ -270,6 +282,9 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		}
 		return ok(v)
 	case offers.Paid:
+		if !p.RefundAt.IsZero() {
+			return bad(offers.WasRefunded)
+		}
 		return ok(view{Kind: "good", Title: say.Say("page.paid.title", nil), Text: say.Say("page.paid.text", total)})
 	case offers.Refunded:
 		return bad(offers.WasRefunded)
@@ -281,6 +296,8 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		return bad(p.Reason)
 	case offers.Echoed, offers.Mailed, offers.Declined:
 		switch {
+		case !b.Stopped.IsZero():
+			return bad(offers.BuyerStopped)
 		case round != p.Round:
 			return bad(offers.LinkReplaced)
 		case p.State != offers.Echoed && over:
@@ -421,7 +438,7 @@ func (c *Counter) backFromBank(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	c.waitFor(r.Context(), p.ID, offers.Challenged)
-	http.Redirect(w, r, "/c/"+r.PathValue("token")+"?redirect_status=asked", http.StatusSeeOther)
+	http.Redirect(w, r, "/c/"+r.PathValue("token")+fromBank, http.StatusSeeOther)
 	return nil
 }
 

@@ -66,7 +66,10 @@ const maxPreference = 200
 func For(preferences ...string) Words {
 	lang := Languages[0]
 	for _, p := range preferences {
-		tags, _, err := language.ParseAcceptLanguage(p[:min(len(p), maxPreference)])
+		if len(p) > maxPreference { // what is cut in two would spoil the rest
+			p = p[:strings.LastIndexByte(p[:maxPreference], ',')+1]
+		}
+		tags, _, err := language.ParseAcceptLanguage(strings.TrimRight(p, ", "))
 		if err != nil || len(tags) == 0 {
 			continue
 		}
