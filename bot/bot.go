@@ -42,7 +42,7 @@ type Shop interface {
 	CancelCode(ctx context.Context, c offers.Code, by offers.Account, now time.Time) (offers.Purchase, error)
 	CancelAll(ctx context.Context, a offers.Account, now time.Time) (int, error)
 	Stop(ctx context.Context, a offers.Account, now time.Time) error
-	Start(ctx context.Context, a offers.Account) error
+	Start(ctx context.Context, a offers.Account, now time.Time) error
 	OweAnswer(ctx context.Context, a offers.Answer) error
 	On(kind offers.EffectKind, act offers.Act)
 	OnAnswer(act func(ctx context.Context, a offers.Answer, again bool) error)
@@ -151,12 +151,14 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 		_, err = b.Shop.Echo(ctx, in.Code, by, p.ID, b.Now())
 	case WantsCancel:
 		if in.Code != "" {
-			_, err = b.Shop.CancelCode(ctx, in.Code, by, b.Now())
-			answer.Word, answer.Count = "cancelled", 1
+			p, cancelled := b.Shop.CancelCode(ctx, in.Code, by, b.Now())
+			if err = cancelled; p.State == offers.Cancelled {
+				answer.Count = 1
+			}
 		} else {
-			answer.Word = "cancelled"
 			answer.Count, err = b.Shop.CancelAll(ctx, by, b.Now())
 		}
+		answer.Word = "cancelled"
 		if answer.Count == 0 {
 			answer.Word = "nothing_to_cancel"
 		}
@@ -165,7 +167,7 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 		err = b.Shop.Stop(ctx, by, b.Now())
 	case WantsStart:
 		answer.Word = "started"
-		err = b.Shop.Start(ctx, by)
+		err = b.Shop.Start(ctx, by, b.Now())
 	case WantsHelp:
 		answer.Word = "help"
 	}
@@ -177,6 +179,10 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 		if no.Reason == offers.BuyerStopped {
 			return nil // they asked to be left alone
 		}
+	}
+	if errors.Is(err, offers.ErrInvalid) {
+		b.Log.Error("post cannot be dealt with", "network", n.Name(), "post", p.ID, "err", err)
+		return nil
 	}
 	if err != nil || answer.Word == "" || !in.Addressed {
 		return err
@@ -231,8 +237,17 @@ func (b *Bot) reply(ctx context.Context, j offers.Job) (offers.Event, error) {
 		args["Choices"] = clip(strings.Join(p.Choices, ", "), maxChoices)
 		text = w.Say("reply.refused."+string(p.Reason), args)
 	}
-	return b.say(ctx, p, p.Wish, text, j.Again)
+	ev, err := b.say(ctx, p, p.Wish, text, j.Again)
+	if later := (*LaterError)(nil); errors.As(err, &later) && p.State == offers.Asked && later.At.Sub(b.Now()) > patience {
+		// The code cannot wait for the network's next window: it goes by mail.
+		b.Log.Warn("reply not in time; the code goes by mail", "purchase", string(p.ID), "network", p.Buyer.Network, "until", later.At)
+		return offers.Event{Kind: offers.ReplyFailed}, nil
+	}
+	return ev, err
 }
+
+// patience is how long a code may wait for the network before it goes by mail.
+const patience = 30 * time.Second
 
 func (b *Bot) replyReason(ctx context.Context, j offers.Job) (offers.Event, error) {
 	p := j.Purchase

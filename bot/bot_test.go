@@ -150,8 +150,14 @@ func TestHear(t *testing.T) {
 	}
 }
 
-// Where the network refuses a reply, the purchase goes on by mail.
+// Where the network refuses a reply, or makes it wait, the purchase goes on by mail.
 func TestReplyRefused(t *testing.T) {
+	for _, err := range []error{&RefusedError{Why: "not mentioned"}, &LaterError{At: t0.Add(15 * time.Minute), Why: "429"}} {
+		refused(t, err)
+	}
+}
+
+func refused(t *testing.T, err error) {
 	s := newScene(t, 2)
 	s.register("1")
 	mailed := false
@@ -159,7 +165,7 @@ func TestReplyRefused(t *testing.T) {
 		mailed = true
 		return offers.Event{Kind: offers.CodeMailed}, nil
 	})
-	s.net.err = &RefusedError{Why: "not mentioned"}
+	s.net.err = err
 	s.hears(by("1", "10", "#BuyTee"))
 	if p, err := s.shop.Purchase(t.Context(), offers.NewID("x", "10", "buytee")); err != nil || p.State != offers.Coded || !mailed {
 		t.Errorf("purchase is %s, %v, mailed %v", p.State, err, mailed)

@@ -2,7 +2,6 @@ package bot
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -133,7 +132,7 @@ func wordsOf(text string) (quantity int, rest []string, first string) {
 		if w == "" {
 			continue
 		}
-		if n, ok := times(w); ok {
+		if n, ok := offers.ParseTimes(w); ok {
 			if quantity == 0 {
 				quantity = n
 			}
@@ -145,22 +144,4 @@ func wordsOf(text string) (quantity int, rest []string, first string) {
 		rest = append(rest, w)
 	}
 	return quantity, rest, first
-}
-
-// times reads "x2", "2x", "×2" and "2×".
-func times(w string) (int, bool) {
-	w = offers.TagKey(w)
-	digits := w
-	for _, x := range []string{"x", "×"} {
-		if d, ok := strings.CutPrefix(w, x); ok {
-			digits = d
-		} else if d, ok := strings.CutSuffix(w, x); ok {
-			digits = d
-		}
-	}
-	if digits == w || len(digits) > 3 {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(digits, 10, 16)
-	return int(n), err == nil && n > 0
 }

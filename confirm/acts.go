@@ -91,7 +91,9 @@ func (c *Counter) mailReason(ctx context.Context, j offers.Job) (offers.Event, e
 	link := ""
 	switch j.Purchase.State {
 	case offers.Paid, offers.Refunded:
-		return offers.Event{Kind: offers.EffectDone}, nil // a later try went well: what the mail would say is not true any more
+		if j.Effect.Reason != offers.WasRefunded { // a later try went well: what the mail would say is not true any more
+			return offers.Event{Kind: offers.EffectDone}, nil
+		}
 	case offers.Declined:
 		if c.Now().Before(j.Purchase.LinkEnds()) {
 			link = c.linkTo(j.Purchase)
@@ -149,7 +151,7 @@ func (c *Counter) charge(ctx context.Context, j offers.Job) (offers.Event, error
 	var no *RefusedError
 	if errors.As(err, &no) {
 		c.Log.Warn("charge refused", "purchase", string(p.ID), "why", no.Why)
-		return offers.Event{Kind: offers.ChargeFailed, Reason: cmp.Or(no.Reason, offers.CardDeclined)}, nil
+		return offers.Event{Kind: offers.ChargeFailed, Attempt: j.Purchase.Attempt, Reason: cmp.Or(no.Reason, offers.CardDeclined)}, nil
 	}
 	return outcome(s, err, j)
 }
@@ -185,9 +187,9 @@ func outcome(s Standing, err error, j offers.Job) (offers.Event, error) {
 	case Taken:
 		return offers.Event{Kind: offers.Charged}, nil
 	case AtBank:
-		return offers.Event{Kind: offers.BankAsks, URL: s.BankURL, Round: j.Effect.N}, nil
+		return offers.Event{Kind: offers.BankAsks, URL: s.BankURL, Look: j.Effect.N, Attempt: j.Purchase.Attempt}, nil
 	case Failed:
-		return offers.Event{Kind: offers.ChargeFailed, Reason: cmp.Or(s.Reason, offers.CardDeclined)}, nil
+		return offers.Event{Kind: offers.ChargeFailed, Attempt: j.Purchase.Attempt, Reason: cmp.Or(s.Reason, offers.CardDeclined)}, nil
 	case Voided:
 		return offers.Event{Kind: offers.IntentVoided}, nil
 	}

@@ -48,7 +48,9 @@ func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
 		found := map[string]Offer{}
 		err = s.scan(ctx, shard, "offer/", func(r store.Record) error {
 			o, err := readOffer(r)
-			found[o.ID] = o
+			if !o.Removed {
+				found[o.ID] = o
+			}
 			return err
 		})
 		if err != nil {
@@ -99,14 +101,17 @@ func (s *Shop) reload(ctx context.Context, id string) (Offer, error) {
 	}
 	delete(offers, id)
 	defer func() { s.catalogue.offers[store.ShardOf(id)] = offers }()
-	if recs[0].Version == 0 {
+	var o Offer
+	if recs[0].Version > 0 {
+		if o, err = readOffer(recs[0]); err != nil {
+			return Offer{}, err
+		}
+	}
+	if recs[0].Version == 0 || o.Removed {
 		return Offer{}, fmt.Errorf("offer %s: %w", id, ErrNotFound)
 	}
-	o, err := readOffer(recs[0])
-	if err == nil {
-		offers[id] = o
-	}
-	return o, err
+	offers[id] = o
+	return o, nil
 }
 
 // Stocked says how many units of an offer are held or sold, by variant.
@@ -145,7 +150,13 @@ func (s *Shop) PutOffer(ctx context.Context, o Offer) error {
 // RemoveOffer takes an offer out of the catalogue. Purchases go on with what they
 // were promised.
 func (s *Shop) RemoveOffer(ctx context.Context, id string) error {
-	return s.writeOffer(ctx, id, func(old store.Record) ([]byte, bool) { return nil, old.Version > 0 })
+	value, err := json.Marshal(Offer{ID: id, Removed: true})
+	if err != nil {
+		return err
+	}
+	return s.writeOffer(ctx, id, func(old store.Record) ([]byte, bool) {
+		return value, old.Version > 0 && string(old.Value) != string(value)
+	})
 }
 
 func (s *Shop) writeOffer(ctx context.Context, id string, edit func(store.Record) (value []byte, changed bool)) error {

@@ -36,7 +36,8 @@
 //	(new)      WishHeard    → refused (it cannot be had)
 //	           WishHeard    → invited (no card is registered)
 //	           WishHeard    → asked
-//	invited    Enrolled     → refused (it cannot be had)
+//	invited    Enrolled     → expired (after the deadline)
+//	           Enrolled     → refused (it cannot be had)
 //	           Enrolled     → asked
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
+	"github.com/bojanz/currency"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
@@ -29,6 +32,10 @@ type Offer struct {
 	Closes   time.Time      `json:"closes,omitzero"` // zero: never
 	Terms    string         `json:"terms,omitempty"`
 	Picture  string         `json:"picture,omitempty"` // an https address
+
+	// Removed leaves the record of an offer that is taken out of the catalogue, so
+	// that its versions only grow: nobody takes a later offer for this one.
+	Removed bool `json:"removed,omitempty"`
 
 	version int64 // of the record it was read from
 }
@@ -78,9 +85,12 @@ func (o Offer) Validate() error {
 			bad("%s: is needed", field)
 		case utf8.RuneCountInString(s) > most:
 			bad("%s: longer than %d characters", field, most)
-		case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' }):
-			bad("%s: has control characters", field)
+		case strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return unreadable(r) && (r != '\n' || field != "terms") }):
+			bad("%s: has control characters, or spaces around it", field)
 		}
+	}
+	if len(o.ID) > maxKeyPart {
+		bad("tag: longer than %d bytes", maxKeyPart)
 	}
 	text("title", o.Title, MaxTitle)
 	text("seller", o.Seller, MaxTitle)
@@ -94,6 +104,8 @@ func (o Offer) Validate() error {
 		bad("currency: %q is not a currency (ISO 4217, such as USD)", o.Price.Currency)
 	} else if _, err := o.Price.Times(MaxQuantity); err != nil {
 		bad("price: %v", err)
+	} else if digits, _ := currency.GetDigits(o.Price.Currency); digits == 3 && o.Price.Minor%10 != 0 {
+		bad("price: cards are charged in steps of 0.010 %s", o.Price.Currency)
 	}
 	if len(o.Stock) == 0 || len(o.Stock) > MaxVariants {
 		bad("stock: between 1 and %d variants, not %d", MaxVariants, len(o.Stock))
@@ -104,6 +116,12 @@ func (o Offer) Validate() error {
 		}
 		if name != "" {
 			text("stock", name, MaxTitle)
+			if len(name) > maxKeyPart {
+				bad("stock: %q: longer than %d bytes", name, maxKeyPart)
+			}
+			if slices.ContainsFunc(strings.Fields(name), func(w string) bool { _, is := ParseTimes(w); return is }) {
+				bad("stock: %q would be read as a number of units", name)
+			}
 		} else if len(o.Stock) > 1 {
 			bad("stock: a variant without a name")
 		}
@@ -119,6 +137,13 @@ func (o Offer) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// maxKeyPart bounds what of an offer stands in keys, in bytes: two parts and a
+// buyer's account fit one key of the store.
+const maxKeyPart = 110
+
+// unreadable runes control a terminal or turn the direction of what follows.
+func unreadable(r rune) bool { return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // isTag: what can be posted as one hashtag and found again as one.
 func isTag(s string) bool {
@@ -167,6 +192,24 @@ func (o Offer) Choose(words []string) (variant string, ok bool) {
 		}
 	}
 	return variant, ok
+}
+
+// ParseTimes reads how many are wanted: "x2", "2x", "×2" and "2×".
+func ParseTimes(word string) (int, bool) {
+	word = TagKey(word)
+	digits := word
+	for _, x := range []string{"x", "×"} {
+		if d, ok := strings.CutPrefix(word, x); ok {
+			digits = d
+		} else if d, ok := strings.CutSuffix(word, x); ok {
+			digits = d
+		}
+	}
+	if digits == word || len(digits) > 3 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 16)
+	return int(n), err == nil && n > 0
 }
 
 // Closed says why nothing of the offer can be bought at now, or "".

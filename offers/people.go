@@ -31,7 +31,8 @@ type Answer struct {
 
 // accountEffect is the body of an effect of an account.
 type accountEffect struct {
-	Account Account `json:"account"`
+	Account Account   `json:"account"`
+	At      time.Time `json:"at"` // wishes after that are not meant
 }
 
 // Buyer reads what is known of an account; the zero Buyer where nothing is.
@@ -49,7 +50,7 @@ func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
-	return s.editBuyer(ctx, b.Account, resumeWishes, func(old *Buyer) bool {
+	return s.editBuyer(ctx, b.Account, resumeWishes, now, func(old *Buyer) bool {
 		b.Registered = now
 		b.version = old.version
 		*old = b
@@ -60,7 +61,7 @@ func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 // Stop obeys an account that wants to be left alone: what it has not confirmed is
 // cancelled, nothing is sold to it, and it gets no replies.
 func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
-	return s.editBuyer(ctx, a, cancelWishes, func(b *Buyer) bool {
+	return s.editBuyer(ctx, a, cancelWishes, now, func(b *Buyer) bool {
 		stop := b.Stopped.IsZero()
 		b.Account, b.Stopped = a, now
 		return stop
@@ -68,8 +69,8 @@ func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
 }
 
 // Start takes a Stop back.
-func (s *Shop) Start(ctx context.Context, a Account) error {
-	return s.editBuyer(ctx, a, resumeWishes, func(b *Buyer) bool {
+func (s *Shop) Start(ctx context.Context, a Account, now time.Time) error {
+	return s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
 		start := !b.Stopped.IsZero()
 		b.Stopped = time.Time{}
 		return start
@@ -77,7 +78,7 @@ func (s *Shop) Start(ctx context.Context, a Account) error {
 }
 
 // editBuyer changes a buyer's record, and owes an effect of that kind with it.
-func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, edit func(*Buyer) (changed bool)) error {
+func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, now time.Time, edit func(*Buyer) (changed bool)) error {
 	for range maxRaces {
 		b, err := s.Buyer(ctx, a)
 		if err != nil {
@@ -90,7 +91,7 @@ func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, edit func(*
 		if err != nil {
 			return err
 		}
-		body, err := json.Marshal(accountEffect{a})
+		body, err := json.Marshal(accountEffect{a, now})
 		if err != nil {
 			return err
 		}

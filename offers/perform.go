@@ -51,6 +51,16 @@ func needed(p Purchase, e Effect) bool {
 	return true
 }
 
+// speaks: an effect that says something to somebody who may have asked to be left
+// alone. A receipt is owed all the same.
+func speaks(kind EffectKind) bool {
+	switch kind {
+	case Reply, ReplyReason, Thank, MailCode, MailLink:
+		return true
+	}
+	return false
+}
+
 // Perform does what is owed and commits the outcome: it is the outbox's Do. An
 // error means that the effect is still owed.
 func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
@@ -84,6 +94,10 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	}
 	b, err := s.Buyer(ctx, p.Buyer)
 	if err != nil {
+		return err
+	}
+	if !b.Stopped.IsZero() && speaks(e.Kind) {
+		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, s.Now())
 		return err
 	}
 	ev, err := act(ctx, Job{Effect: e, Purchase: p, Buyer: b, Again: l.Try > 1})
@@ -144,11 +158,17 @@ func (s *Shop) performFile(ctx context.Context, settle *store.Settle, p Purchase
 	return asRefusal(err)
 }
 
-// enrolled is the event of a waiting purchase whose buyer may have registered.
+// enrolled is the event of a purchase whose buyer may have registered, or said
+// stop, since the wish.
 func (s *Shop) enrolled(ctx context.Context, p Purchase) (Event, error) {
 	b, err := s.Buyer(ctx, p.Buyer)
-	if err != nil || p.State != Invited || !b.Known() {
-		return Event{Kind: EffectDone}, err
+	switch {
+	case err != nil:
+		return Event{}, err
+	case !b.Stopped.IsZero() && !p.AskedAt.After(b.Stopped):
+		return Event{Kind: CancelAsked, By: p.Buyer}, nil // the stop came before this purchase was filed
+	case p.State != Invited || !b.Known():
+		return Event{Kind: EffectDone}, nil
 	}
 	ev := Event{Kind: Enrolled}
 	o, err := s.offer(ctx, p.Offer)
@@ -170,11 +190,11 @@ func (s *Shop) performAccount(ctx context.Context, l store.Lease) error {
 	}
 	var err error
 	if l.Kind == cancelWishes {
-		_, err = s.CancelAll(ctx, body.Account, s.Now())
+		_, err = s.cancelUntil(ctx, body.Account, body.At, s.Now())
 	} else {
 		err = s.eachOwn(ctx, body.Account, func(p Purchase) error {
 			ev, err := s.enrolled(ctx, p)
-			if err == nil && ev.Kind == Enrolled {
+			if err == nil && ev.Kind != EffectDone {
 				_, err = s.move(ctx, p.ID, ev, nil, s.Now())
 			}
 			return asRefusal(err)

@@ -104,6 +104,7 @@ const (
 	WasRefunded   Reason = "refunded"
 	NotPaid       Reason = "not_paid"
 	BuyerStopped  Reason = "stopped"
+	NotAnswered   Reason = "not_answered" // reply or mail took too long
 )
 
 // Why a bank or Stripe did not let a payment through, where they say more than
@@ -161,18 +162,19 @@ type Purchase struct {
 	Times    Times    `json:"times"`
 	Thanks   bool     `json:"thanks,omitempty"` // a public thank-you was promised
 
-	Held       int      `json:"held"` // units taken from stock, now
-	Code       Code     `json:"code,omitempty"`
-	Reply      string   `json:"reply,omitempty"`   // our public reply
-	Echo       string   `json:"echo,omitempty"`    // the post that repeated the code
-	Round      int      `json:"round,omitempty"`   // which link counts
-	Attempt    int      `json:"attempt,omitempty"` // which charge is the last
-	Card       Card     `json:"card,omitzero"`     // that pays
-	Intent     string   `json:"intent,omitempty"`  // Stripe's, the only one that is ever confirmed
-	BankURL    string   `json:"bank_url,omitempty"`
-	CodeByMail bool     `json:"code_by_mail,omitempty"`
-	Looks      int      `json:"looks,omitempty"` // how often Stripe was asked how the payment stands
-	Told       []Reason `json:"told,omitempty"`  // by mail, once each
+	Held       int       `json:"held"` // units taken from stock, now
+	Code       Code      `json:"code,omitempty"`
+	Reply      string    `json:"reply,omitempty"`   // our public reply
+	Echo       string    `json:"echo,omitempty"`    // the post that repeated the code
+	Round      int       `json:"round,omitempty"`   // which link counts
+	Attempt    int       `json:"attempt,omitempty"` // which charge is the last
+	Card       Card      `json:"card,omitzero"`     // that pays
+	Intent     string    `json:"intent,omitempty"`  // Stripe's, the only one that is ever confirmed
+	BankURL    string    `json:"bank_url,omitempty"`
+	CodeByMail bool      `json:"code_by_mail,omitempty"`
+	Looks      int       `json:"looks,omitempty"`    // how often Stripe was asked how the payment stands
+	LookedAt   time.Time `json:"looked_at,omitzero"` // when the buyer last had us ask
+	Told       []Reason  `json:"told,omitempty"`     // by mail, once each
 
 	AskedAt      time.Time `json:"asked_at"`
 	CodedAt      time.Time `json:"coded_at,omitzero"`
@@ -184,7 +186,8 @@ type Purchase struct {
 	RefundAt     time.Time `json:"refund_at,omitzero"` // when the refund was decided
 	EndedAt      time.Time `json:"ended_at,omitzero"`
 
-	version int64
+	version      int64
+	offerVersion int64 // of the offer that a wish was decided by
 }
 
 // Deadline is when the purchase expires where it stands, or zero if it does not.

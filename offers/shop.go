@@ -14,8 +14,12 @@ import (
 	"hashtill/store"
 )
 
-// ErrNotFound: there is no such purchase, buyer or offer.
-var ErrNotFound = errors.New("not found")
+var (
+	// ErrNotFound: there is no such purchase, buyer or offer.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: what was asked can never be kept; asking again does not help.
+	ErrInvalid = store.ErrInvalid
+)
 
 // Settings of a Shop.
 type Settings struct {
@@ -45,8 +49,8 @@ type Shop struct {
 
 // NewShop opens the shop on a store. Load its catalogue with [Shop.Refresh].
 func NewShop(st store.Store, s Settings) (*Shop, error) {
-	if len(s.CodeKey) < 16 {
-		return nil, errors.New("offers: the key for codes is shorter than 16 bytes")
+	if len(s.CodeKey) < 16 || s.Now == nil || s.Log == nil {
+		return nil, errors.New("offers: a shop needs a key of at least 16 bytes for its codes, a clock and a log")
 	}
 	return &Shop{Settings: s, store: st, acts: map[EffectKind]Act{}}, nil
 }
@@ -65,6 +69,9 @@ type Wish struct {
 	Words    []string // that may name a variant
 }
 
+// errOfferChanged: what was decided rested on an offer that is no longer so.
+var errOfferChanged = errors.New("the offer has changed")
+
 // Wish takes a wish. The same post asking for the same offer is one purchase,
 // however often it comes: it is returned as it stands.
 func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error) {
@@ -79,19 +86,44 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 	if !b.Stopped.IsZero() {
 		return Purchase{}, &Refusal{BuyerStopped}
 	}
-	p := Purchase{
+	for range maxRaces {
+		p, reason, err := s.consider(ctx, w, o, b, now)
+		if err != nil {
+			return Purchase{}, err
+		}
+		p, err = s.move(ctx, p.ID, Event{Kind: WishHeard, Wish: p, By: p.Buyer, Reason: reason}, nil, now)
+		if !errors.Is(err, errOfferChanged) {
+			return p, err
+		}
+		fresh, err := s.reload(ctx, w.Offer)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			o.Closes = now // taken out of the catalogue this moment
+		case err != nil:
+			return Purchase{}, err
+		default:
+			o = fresh
+		}
+	}
+	return Purchase{}, fmt.Errorf("wish %s: lost %d races", w.Post, maxRaces)
+}
+
+// consider is the purchase that a wish asks for, and why it cannot be had.
+func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.Time) (p Purchase, reason Reason, err error) {
+	p = Purchase{
 		ID:    NewID(w.Account.Network, w.Post, o.ID),
 		Buyer: w.Account, Handle: w.Handle, Lang: w.Lang, Registered: b.Known(), Wish: w.Post,
 		Offer: o.ID, Tag: o.Tag, Title: o.Title, Seller: o.Seller, Terms: o.Terms,
 		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks,
+		offerVersion: o.version,
 	}
 	if b.Lang != "" {
 		p.Lang = b.Lang
 	}
 	if p.Total, err = o.Price.Times(p.Quantity); err != nil {
-		return Purchase{}, err
+		return p, "", err
 	}
-	reason := o.Closed(now)
+	reason = o.Closed(now)
 	if variant, ok := o.Choose(w.Words); ok {
 		p.Variant = variant
 	} else if reason == "" {
@@ -104,13 +136,13 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 		// Nobody should register for what is gone.
 		taken, err := s.store.Counts(ctx, o.Shard(), takenKey(o.ID, p.Variant))
 		if err != nil {
-			return Purchase{}, err
+			return p, "", err
 		}
 		if taken[0]+int64(p.Quantity) > int64(o.Stock[p.Variant]) {
 			reason = SoldOut
 		}
 	}
-	return s.move(ctx, p.ID, Event{Kind: WishHeard, Wish: p, By: p.Buyer, Reason: reason}, nil, now)
+	return p, reason, nil
 }
 
 // Echo takes a code that an account posted.
@@ -174,23 +206,23 @@ func (s *Shop) CancelCode(ctx context.Context, c Code, by Account, now time.Time
 	return s.Cancel(ctx, id, by, now)
 }
 
-// CancelAll takes back all that an account has asked for and not yet confirmed,
-// and says how many there were.
+// CancelAll takes back all that an account has asked for until now and not yet
+// confirmed, and says how many there were.
 func (s *Shop) CancelAll(ctx context.Context, a Account, now time.Time) (int, error) {
+	return s.cancelUntil(ctx, a, now, now)
+}
+
+func (s *Shop) cancelUntil(ctx context.Context, a Account, until, now time.Time) (int, error) {
 	n := 0
 	err := s.eachOwn(ctx, a, func(p Purchase) error {
-		if p.State.Ended() {
+		if p.State.Ended() || p.AskedAt.After(until) {
 			return nil
 		}
 		after, err := s.Cancel(ctx, p.ID, a, now)
-		var no *Refusal
-		if errors.As(err, &no) {
-			return nil
-		}
 		if err == nil && after.State == Cancelled {
 			n++
 		}
-		return err
+		return asRefusal(err)
 	})
 	return n, err
 }
@@ -293,6 +325,9 @@ func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, 
 			return after, refusal
 		case !errors.As(err, &guard):
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
+		case guard.Err == store.ErrBound && after.Held <= before.Held:
+			// Less was counted than is given back: somebody has to look.
+			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
 		case guard.Err == store.ErrBound && strings.HasPrefix(guard.Key, "taken/"):
 			ev.Reason = SoldOut
 		case guard.Err == store.ErrBound:
@@ -301,11 +336,17 @@ func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, 
 			first = false
 		case strings.HasPrefix(guard.Key, "code/"):
 			nonce++
+		case guard.Key == offerKey(after.Offer) && ev.Kind == WishHeard:
+			return Purchase{}, errOfferChanged
 		case guard.Key == offerKey(after.Offer):
-			if _, err := s.reload(ctx, after.Offer); errors.Is(err, ErrNotFound) {
+			o, err := s.reload(ctx, after.Offer)
+			switch {
+			case errors.Is(err, ErrNotFound):
 				ev.Reason = OfferClosed
-			} else if err != nil {
+			case err != nil:
 				return Purchase{}, err
+			default:
+				ev.Reason = o.Closed(now)
 			}
 		default: // the effect is not ours any more: its next try brings the event
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
@@ -326,6 +367,9 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 			o, err := s.offer(ctx, after.Offer)
 			if err != nil {
 				return c, err
+			}
+			if before.State == New {
+				o.version = after.offerVersion // the one that was considered
 			}
 			c.Check = []store.Check{{Key: offerKey(o.ID), Version: o.version}}
 			most, mostBought = int64(o.Stock[after.Variant]), int64(o.PerBuyer)

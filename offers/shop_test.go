@@ -348,7 +348,7 @@ func TestShopObeysStop(t *testing.T) {
 	if s.calls["answer help"] != 0 || s.calls["answer stopped"] != 1 {
 		t.Errorf("answers: %v", s.calls)
 	}
-	if err := s.Start(t.Context(), account(1)); err != nil {
+	if err := s.Start(t.Context(), account(1), s.now); err != nil {
 		t.Fatal(err)
 	}
 	if p := s.wish(1, "3"); p.State != Asked {
@@ -405,4 +405,102 @@ func TestShopRefusesAStaleOutcome(t *testing.T) {
 		}
 	}
 	s.is(p.ID, Coded)
+}
+
+// What is wished is what the offer is now, not what this process last saw.
+func TestShopDecidesByTheOfferAsItIs(t *testing.T) {
+	s := newShop(t, tee(5, 5))
+	s.register(1)
+	dearer := tee(5, 5)
+	dearer.Price.Minor, dearer.Closes = 99900, t0
+	if err := s.PutOffer(t.Context(), dearer); err != nil { // by another process
+		t.Fatal(err)
+	}
+	if p := s.wish(1, "1"); p.State != Refused || p.Reason != OfferClosed || p.Total.Minor != 99900 {
+		t.Errorf("%s for %s at %s", p.State, p.Reason, p.Total)
+	}
+}
+
+// An offer that comes back under its old name is not the old one.
+func TestShopKnowsAnOfferThatCameBack(t *testing.T) {
+	s := newShop(t, tee(10, 10))
+	s.register(1)
+	if err := s.RemoveOffer(t.Context(), "buytee"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutOffer(t.Context(), tee(2, 10)); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 6 {
+		s.wish(1, fmt.Sprint(n))
+	}
+	if s.taken() != 2 {
+		t.Errorf("%d of 2 units are taken", s.taken())
+	}
+}
+
+// A stop that comes before the purchase is filed under its buyer stops it too, and
+// says nothing more to them.
+func TestShopObeysAStopThatIsFaster(t *testing.T) {
+	s := newShop(t, tee(9, 9))
+	s.register(1)
+	s.settle()
+	p := s.wish(1, "1")
+	if err := s.Stop(t.Context(), account(1), s.now); err != nil {
+		t.Fatal(err)
+	}
+	leases, err := s.st.Lease(t.Context(), s.now, s.now.Add(time.Second), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, first := range []string{cancelWishes, string(Reply), string(File)} {
+		for _, l := range leases {
+			if l.Kind == first {
+				if err := s.Perform(t.Context(), l); err != nil {
+					t.Errorf("%s: %v", l.ID, err)
+				}
+			}
+		}
+	}
+	s.is(p.ID, Cancelled)
+	if n := s.calls[Effect{Kind: Reply, Purchase: p.ID}.ID()]; n != 0 {
+		t.Error("a reply went out after the stop")
+	}
+}
+
+// A stop means what was wished before it, however late it is carried out.
+func TestShopKeepsWishesAfterAStop(t *testing.T) {
+	s := newShop(t, tee(9, 9))
+	s.register(1)
+	s.settle()
+	if err := s.Stop(t.Context(), account(1), s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(time.Minute)
+	if err := s.Start(t.Context(), account(1), s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(time.Minute)
+	p := s.wish(1, "1")
+	s.settle()
+	s.is(p.ID, Coded)
+}
+
+// Whatever passes for an offer can be kept and bought.
+func TestOfferFitsItsKeys(t *testing.T) {
+	for name, edit := range map[string]func(*Offer){
+		"a long tag":                 func(o *Offer) { o.Tag = strings.Repeat("東", 60); o.ID = TagKey(o.Tag) },
+		"a long variant":             func(o *Offer) { o.Stock = map[string]int{strings.Repeat("東", 60): 1} },
+		"a variant of spaces":        func(o *Offer) { o.Stock = map[string]int{" ": 1, "b": 1} },
+		"a title that turns round":   func(o *Offer) { o.Title = "a\u202eb" },
+		"a title of two lines":       func(o *Offer) { o.Title = "a\nb" },
+		"a price no card can charge": func(o *Offer) { o.Price = Money{1234, "KWD"} },
+		"a variant like a number":    func(o *Offer) { o.Stock = map[string]int{"3X": 1} },
+	} {
+		o := tee(1, 1)
+		edit(&o)
+		if err := o.Validate(); err == nil {
+			t.Errorf("%s passes", name)
+		}
+	}
 }

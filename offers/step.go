@@ -43,15 +43,17 @@ var EventKinds = []EventKind{WishHeard, Enrolled, ReplySent, ReplyFailed, CodeMa
 
 // An Event is what happened, with what is known of it.
 type Event struct {
-	Kind   EventKind
-	Wish   Purchase // WishHeard: the purchase as it was asked for
-	Reason Reason   // why not
-	By     Account  // whose post or wish it is
-	Post   string
-	Round  int    // of the link pressed
-	Intent string // Stripe's PaymentIntent
-	Card   Card
-	URL    string // of the bank
+	Kind    EventKind
+	Wish    Purchase // WishHeard: the purchase as it was asked for
+	Reason  Reason   // why not
+	By      Account  // whose post or wish it is
+	Post    string
+	Round   int    // of the link pressed
+	Look    int    // which look brought it, where one did
+	Attempt int    // at the charge that it is the outcome of
+	Intent  string // Stripe's PaymentIntent
+	Card    Card
+	URL     string // of the bank
 }
 
 // An EffectKind is something owed to the outside world.
@@ -133,7 +135,10 @@ var (
 	reachable   = &guard{"the buyer has an address", func(s *step) bool { return s.p.Registered }}
 	someoneElse = &guard{"by another account", func(s *step) bool { return s.ev.By != s.p.Buyer }}
 	late        = &guard{"after the deadline", func(s *step) bool { return !s.now.Before(s.p.Deadline()) }}
-	preparing   = &guard{"a payment may be prepared", func(s *step) bool { return s.p.Intent == "" }}
+	unprepared  = &guard{"no payment is prepared yet", func(s *step) bool { return s.p.Intent == "" }}
+	byMail      = &guard{"the code goes by mail", func(s *step) bool { return s.p.CodeByMail }}
+	oldAttempt  = &guard{"of an attempt before the last", func(s *step) bool { return s.ev.Attempt != s.p.Attempt }}
+	justLooked  = &guard{"when it was just looked", func(s *step) bool { return s.now.Sub(s.p.LookedAt) < lookPause }}
 	oldLink     = &guard{"by a link that was replaced", func(s *step) bool { return s.ev.Round != s.p.Round }}
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
 )
@@ -148,32 +153,37 @@ var table = []row{
 	{from: in(New), on: WishHeard, when: stranger, to: Invited, do: (*step).invite},
 	{from: in(New), on: WishHeard, to: Asked, do: (*step).ask},
 
+	{from: in(Invited), on: Enrolled, when: late, to: Expired},
 	{from: in(Invited), on: Enrolled, when: impossible, to: Refused, do: (*step).tellEnrolled},
 	{from: in(Invited), on: Enrolled, to: Asked, do: (*step).enrol},
 
+	{from: in(Asked), on: ReplySent, when: late, do: (*step).noteReply},
+	{from: in(Asked), on: ReplySent, when: byMail, do: (*step).noteReply}, // it was the invitation
 	{from: in(Asked), on: ReplySent, to: Coded, do: (*step).code},
 	{from: in(Asked), on: ReplyFailed, do: (*step).mailCode},
+	{from: in(Asked), on: CodeMailed, when: late},
 	{from: in(Asked), on: CodeMailed, to: Coded, do: (*step).code},
 	{from: in(Asked), on: CodeUnmailed, to: Refused, do: (*step).unreachable},
 	{from: in(Refused), on: ReplyFailed, when: reachable, do: (*step).tellReason},
 
 	{from: in(Asked, Coded), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},
-	{from: in(Coded), on: CodeEchoed, when: late, do: (*step).tellCodeExpired},
+	{from: in(Asked, Coded), on: CodeEchoed, when: late, do: (*step).tellCodeExpired},
 	{from: in(Asked, Coded), on: CodeEchoed, to: Echoed, do: (*step).echo},
 	{from: in(Expired), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},
 	{from: in(Expired), on: CodeEchoed, do: (*step).tellCodeExpired},
 
 	{from: in(Echoed), on: IntentMade, do: (*step).prepared},
 	{from: in(Echoed), on: IntentFailed, to: Refused, do: (*step).cardUnusable},
+	{from: in(Echoed), on: LinkMailed, when: late},
 	{from: in(Echoed), on: LinkMailed, to: Mailed, do: (*step).mailed},
 	{from: in(Echoed), on: LinkUnmailed, to: Refused, do: (*step).mailRefused},
 	{from: ended, on: IntentMade, do: (*step).voidLateIntent},
 	{from: ended, on: IntentFailed, do: (*step).release},
 
-	{from: in(Echoed), on: LinkPressed, when: preparing, refuse: NotYet},
+	{from: in(Echoed), on: LinkPressed, when: unprepared, refuse: NotYet},
 	{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: oldLink, refuse: LinkReplaced},
+	{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: late, refuse: LinkExpired},
 	{from: in(Echoed), on: LinkPressed, to: Confirmed, do: (*step).confirmUnmailed},
-	{from: in(Mailed, Declined), on: LinkPressed, when: late, refuse: LinkExpired},
 	{from: in(Mailed, Declined), on: LinkPressed, to: Confirmed, do: (*step).confirm},
 	{from: in(New, Invited, Asked, Coded), on: LinkPressed, refuse: NotYet},
 	{from: in(Confirmed, Challenged), on: LinkPressed}, // pressed twice: it is on its way
@@ -183,28 +193,33 @@ var table = []row{
 	{from: in(Refused), on: LinkPressed, refuse: itsReason},
 	{from: in(Refunded), on: LinkPressed, refuse: WasRefunded},
 
+	{from: in(Confirmed, Challenged), on: BankAsks, when: oldAttempt},
 	{from: in(Confirmed), on: BankAsks, to: Challenged, do: (*step).challenge},
+	{from: in(Challenged), on: BankLeft, when: justLooked},
 	{from: in(Challenged), on: BankLeft, do: (*step).look},
 	{from: in(Challenged), on: BankAsks, do: (*step).stillAtBank},
 	{from: beforePay, on: Charged, to: Paid, do: (*step).paid},
 	{from: in(Expired, Refused), on: Charged, when: holds, to: Paid, do: (*step).paid},
 	{from: ended, on: Charged, to: Paid, do: (*step).paidTooLate}, // what was taken after all goes back
+	{from: in(Confirmed, Challenged), on: ChargeFailed, when: oldAttempt},
 	{from: in(Confirmed, Challenged), on: ChargeFailed, to: Declined, do: (*step).declined},
 
 	{from: in(Invited), on: DeadlinePast, when: late, to: Expired},
-	{from: in(Asked, Coded), on: DeadlinePast, when: late, to: Expired, do: (*step).release},
-	{from: in(Echoed, Mailed, Declined, Challenged), on: DeadlinePast, when: late, to: Expired, do: (*step).void},
+	{from: in(Asked), on: DeadlinePast, when: late, to: Expired, do: (*step).unanswered},
+	{from: in(Coded), on: DeadlinePast, when: late, to: Expired, do: (*step).release},
+	{from: in(Echoed), on: DeadlinePast, when: late, to: Expired, do: (*step).unmailed},
+	{from: in(Mailed, Declined, Challenged), on: DeadlinePast, when: late, to: Expired, do: (*step).void},
 	{from: ended, on: IntentVoided, do: (*step).release},
 	{from: in(Mailed, Declined, Confirmed, Challenged), on: IntentVoided, to: Refused, do: (*step).cardUnusable}, // by hand, at Stripe
 
-	{from: beforePay, on: CancelAsked, when: someoneElse, refuse: NotYourCode},
+	{from: States, on: CancelAsked, when: someoneElse, refuse: NotYourCode},
 	{from: in(Invited), on: CancelAsked, to: Cancelled},
 	{from: in(Asked, Coded), on: CancelAsked, to: Cancelled, do: (*step).release},
 	{from: in(Echoed, Mailed, Declined, Challenged), on: CancelAsked, to: Cancelled, do: (*step).void},
 	{from: in(Confirmed, Paid), on: CancelAsked, refuse: TooLate},
 
 	{from: in(Paid), on: RefundAsked, do: (*step).refund},
-	{from: in(Paid), on: RefundMade, to: Refunded, do: (*step).release},
+	{from: in(Paid), on: RefundMade, to: Refunded, do: (*step).refunded},
 	{from: in(Refunded), on: RefundAsked, refuse: WasRefunded},
 	{from: append(beforePay, append(ended, New)...), on: RefundAsked, refuse: NotPaid},
 
@@ -279,6 +294,9 @@ func Step(p Purchase, ev Event, now time.Time) (Purchase, []Effect, error) {
 func (s *step) move(to State) {
 	s.p.State = to
 	s.p.Moves++
+	if to != Challenged {
+		s.p.BankURL = "" // it can hold a secret of the payment
+	}
 	if to.Ended() {
 		s.p.EndedAt = s.now
 	}
@@ -412,28 +430,34 @@ func (s *step) challenge() {
 
 // Stripe is asked again and again how it stands at the bank, ever less often, so
 // that nothing depends on the buyer's browser coming back.
-const firstLook, lastLook = 5 * time.Second, 80 * time.Second
+const (
+	firstLook, lastLook = 5 * time.Second, 80 * time.Second
+	lookPause           = 2 * time.Second // between two looks that the buyer asks for
+)
 
-// stillAtBank is the answer to look Round. Only the latest look begets another.
+// stillAtBank is the answer to a look. Only the latest one begets another.
 func (s *step) stillAtBank() {
 	s.p.BankURL = s.ev.URL
-	if s.ev.Round == s.p.Looks {
+	if s.ev.Look == s.p.Looks {
 		s.lookIn(min(firstLook<<min(s.p.Looks, 8), lastLook))
 	}
 }
 
 func (s *step) look() {
-	s.p.Looks++
-	s.do(Look, s.p.Looks)
+	s.p.LookedAt = s.now
+	s.lookIn(0)
 }
 
 func (s *step) lookIn(d time.Duration) {
-	s.look()
-	s.owe[len(s.owe)-1].Due = s.now.Add(d)
+	s.p.Looks++
+	s.do(Look, s.p.Looks)
+	if d > 0 {
+		s.owe[len(s.owe)-1].Due = s.now.Add(d)
+	}
 }
 
 func (s *step) paid() {
-	s.p.Reason, s.p.BankURL = "", ""
+	s.p.Reason = ""
 	s.p.PaidAt = s.now
 	s.do(MailReceipt, 0)
 	if s.p.Thanks {
@@ -450,8 +474,23 @@ func (s *step) paidTooLate() {
 
 func (s *step) declined() {
 	s.p.Reason = s.ev.Reason
-	s.p.BankURL = ""
 	s.tell(s.ev.Reason)
+}
+
+// unanswered and unmailed: the network or the mail server was away for too long.
+func (s *step) unanswered() {
+	s.release()
+	s.tell(NotAnswered)
+}
+
+func (s *step) unmailed() {
+	s.void()
+	s.tell(NotAnswered)
+}
+
+func (s *step) refunded() {
+	s.release()
+	s.tell(WasRefunded)
 }
 
 // release gives the units back. It is only reached where no payment can be taken

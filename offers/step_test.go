@@ -252,11 +252,12 @@ func TestUnitsComeBackOnlyAfterTheIntentIsVoided(t *testing.T) {
 
 func TestWhatWasTakenAfterACancellationGoesBack(t *testing.T) {
 	l := newLife(t).upTo(Confirmed)
-	l.does(Challenged, Event{Kind: BankAsks, URL: "https://bank.example"})
+	l.does(Challenged, Event{Kind: BankAsks, Attempt: l.p.Attempt, URL: "https://bank.example"})
 	l.does(Cancelled, Event{Kind: CancelAsked, By: l.p.Buyer})
 	l.does(Paid, Event{Kind: Charged})
 	l.owes(Refund)
 	l.does(Refunded, Event{Kind: RefundMade})
+	l.owes(MailReason)
 	if l.p.Held != 0 {
 		t.Error("units did not come back")
 	}
@@ -264,13 +265,13 @@ func TestWhatWasTakenAfterACancellationGoesBack(t *testing.T) {
 
 func TestDeclinedMayTryAgainUntilTheLinkEnds(t *testing.T) {
 	l := newLife(t).upTo(Confirmed)
-	l.does(Declined, Event{Kind: ChargeFailed, Reason: CardDeclined})
+	l.does(Declined, Event{Kind: ChargeFailed, Attempt: l.p.Attempt, Reason: CardDeclined})
 	l.owes(MailReason)
 	l.does(Confirmed, Event{Kind: LinkPressed, Round: 1})
 	if l.p.Attempt != 2 {
 		t.Errorf("attempt %d, want 2", l.p.Attempt)
 	}
-	l.does(Declined, Event{Kind: ChargeFailed, Reason: CardDeclined})
+	l.does(Declined, Event{Kind: ChargeFailed, Attempt: l.p.Attempt, Reason: CardDeclined})
 	l.pass(16 * time.Minute)
 	l.refuses(LinkExpired, Event{Kind: LinkPressed, Round: 1})
 }
@@ -316,10 +317,79 @@ func TestClickBeforeTheMailIsKnown(t *testing.T) {
 	l.does(Echoed, Event{Kind: IntentMade, Intent: "pi_1"})
 	l.does(Confirmed, Event{Kind: LinkPressed, Round: 1})
 	l.does(Confirmed, Event{Kind: LinkMailed})
-	l.does(Declined, Event{Kind: ChargeFailed, Reason: CardDeclined})
+	l.does(Declined, Event{Kind: ChargeFailed, Attempt: l.p.Attempt, Reason: CardDeclined})
 	if l.p.LinkEnds() != l.now.Add(15*time.Minute) {
 		t.Errorf("the link ends %s", l.p.LinkEnds())
 	}
+}
+
+// The answer to a look of an earlier attempt says nothing of this one.
+func TestOutcomeOfAnOldAttempt(t *testing.T) {
+	l := newLife(t).upTo(Confirmed)
+	l.does(Challenged, Event{Kind: BankAsks, Attempt: 1, URL: "https://bank.example"})
+	l.does(Challenged, Event{Kind: BankLeft})
+	l.does(Declined, Event{Kind: ChargeFailed, Attempt: 1, Look: 2, Reason: AuthenticationFailed})
+	l.does(Confirmed, Event{Kind: LinkPressed, Round: 1})
+	l.does(Confirmed, Event{Kind: ChargeFailed, Attempt: 1, Look: 1, Reason: AuthenticationFailed})
+	l.does(Confirmed, Event{Kind: BankAsks, Attempt: 1, Look: 1, URL: "https://bank.example"})
+	l.does(Challenged, Event{Kind: BankAsks, Attempt: 2, URL: "https://bank.example"})
+	if l.p.BankURL == "" {
+		t.Error("the bank's address is gone")
+	}
+	l.does(Paid, Event{Kind: Charged})
+	if l.p.BankURL != "" {
+		t.Error("the bank's address is still there")
+	}
+}
+
+// However often the buyer presses, Stripe is not asked faster than it can answer.
+func TestLooksAreBounded(t *testing.T) {
+	l := newLife(t).upTo(Confirmed)
+	l.does(Challenged, Event{Kind: BankAsks, Attempt: 1, URL: "https://bank.example"})
+	for range 1000 {
+		l.pass(time.Millisecond)
+		l.does(Challenged, Event{Kind: BankLeft})
+	}
+	if l.p.Looks > 3 {
+		t.Errorf("%d looks in a second", l.p.Looks)
+	}
+}
+
+// The invitation may reach the network only after its reader has registered: it is
+// no code.
+func TestInvitationIsNotTheCode(t *testing.T) {
+	l := newLife(t)
+	wish := someWish()
+	wish.Registered = false
+	l.does(Invited, Event{Kind: WishHeard, Wish: wish})
+	l.does(Asked, Event{Kind: Enrolled})
+	l.does(Asked, Event{Kind: ReplySent, Post: "invitation"})
+	l.does(Coded, Event{Kind: CodeMailed})
+}
+
+// Nobody has to sweep for a deadline to hold, in any state.
+func TestEveryDeadlineHoldsUnswept(t *testing.T) {
+	l := newLife(t).upTo(Asked)
+	l.pass(2 * time.Hour)
+	l.does(Asked, Event{Kind: CodeEchoed, By: l.p.Buyer})
+	l.does(Asked, Event{Kind: ReplySent, Post: "2"})
+	l.does(Expired, Event{Kind: DeadlinePast})
+	l.owes(MailReason)
+
+	l = newLife(t).upTo(Echoed)
+	l.does(Echoed, Event{Kind: IntentMade, Intent: "pi_1"})
+	l.pass(2 * time.Hour)
+	l.refuses(LinkExpired, Event{Kind: LinkPressed, Round: 1})
+	l.does(Echoed, Event{Kind: LinkMailed})
+	l.does(Expired, Event{Kind: DeadlinePast})
+	l.owes(Void, MailReason)
+
+	l = newLife(t)
+	wish := someWish()
+	wish.Registered = false
+	l.does(Invited, Event{Kind: WishHeard, Wish: wish})
+	l.pass(48 * time.Hour)
+	l.does(Expired, Event{Kind: Enrolled})
 }
 
 func TestOldLinkIsToldSo(t *testing.T) {
@@ -337,11 +407,12 @@ func TestStepHoldsItsPromises(t *testing.T) {
 		pressed, taken, voided := false, false, false
 		for i := range rapid.IntRange(1, 40).Draw(rt, "events") {
 			ev := Event{
-				Kind:   rapid.SampledFrom(EventKinds).Draw(rt, fmt.Sprint("event", i)),
-				Wish:   wish,
-				Reason: rapid.SampledFrom([]Reason{"", CardDeclined}).Draw(rt, "reason"),
-				By:     rapid.SampledFrom([]Account{wish.Buyer, {"x", "1"}}).Draw(rt, "by"),
-				Round:  rapid.IntRange(0, 2).Draw(rt, "round"),
+				Kind:    rapid.SampledFrom(EventKinds).Draw(rt, fmt.Sprint("event", i)),
+				Wish:    wish,
+				Reason:  rapid.SampledFrom([]Reason{"", CardDeclined}).Draw(rt, "reason"),
+				By:      rapid.SampledFrom([]Account{wish.Buyer, {"x", "1"}}).Draw(rt, "by"),
+				Round:   rapid.IntRange(0, 2).Draw(rt, "round"),
+				Attempt: rapid.IntRange(0, 3).Draw(rt, "attempt"), Look: rapid.IntRange(0, 3).Draw(rt, "look"),
 				Intent: "pi_1", Post: fmt.Sprint(i), URL: "https://bank.example",
 			}
 			// Events that cannot come before what causes them.
@@ -368,7 +439,7 @@ func TestStepHoldsItsPromises(t *testing.T) {
 			switch {
 			case l.p.State == Paid && (!pressed || l.p.EchoedAt.IsZero()):
 				rt.Fatalf("paid without echo and click")
-			case before.State != Confirmed && l.p.State == Confirmed && !before.MailedAt.IsZero() && !l.now.Before(before.LinkEnds()):
+			case before.State != Confirmed && l.p.State == Confirmed && !l.now.Before(before.Deadline()):
 				rt.Fatalf("a late click was taken")
 			case before.Held > 0 && l.p.Held == 0 && before.Intent != "" && ev.Kind != IntentVoided && ev.Kind != RefundMade:
 				rt.Fatalf("units came back by %s while %s could be taken", ev.Kind, before.Intent)

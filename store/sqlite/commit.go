@@ -20,7 +20,7 @@ func (d *DB) Commit(ctx context.Context, c store.Change) error {
 		return err
 	}
 	defer d.leave()
-	parts := len(c.Check) + len(c.Put) + len(c.Settle) + len(c.PutOff) + len(c.Owe) + len(c.Add)
+	parts := len(c.Check) + len(c.Put) + len(c.Settle) + len(c.PutOff) + len(c.Drop) + len(c.Owe) + len(c.Add)
 	return d.writer.call(ctx, parts, func(w *writer) error { return w.apply(c) })
 }
 
