@@ -44,6 +44,8 @@ type Shop interface {
 	Stop(ctx context.Context, a offers.Account, now time.Time) error
 	Start(ctx context.Context, a offers.Account, now time.Time) error
 	OweAnswer(ctx context.Context, a offers.Answer) error
+	Answered(ctx context.Context, a offers.Account, post string) (bool, error)
+	Wished(ctx context.Context, a offers.Account, post string) (bool, error)
 	On(kind offers.EffectKind, act offers.Act)
 	OnAnswer(act func(ctx context.Context, a offers.Answer, again bool) error)
 }
@@ -70,21 +72,56 @@ func (b *Bot) Register() {
 }
 
 // Run listens until ctx ends, and then returns nil; any other return says why
-// listening can never work.
+// listening cannot work as configured. Once it has worked, it is tried for ever:
+// the pages and the outbox go on meanwhile.
 func (b *Bot) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	for _, n := range b.Networks {
 		g.Go(func() error {
-			b.followOn(ctx, n) // first, so that the stream opens on what is for sale
-			err := n.Listen(ctx, func(ctx context.Context, p Post) error { return b.Hear(ctx, n, p) })
-			if err != nil {
-				return fmt.Errorf("listen to %s: %w", n.Name(), err)
+			if !b.followOn(ctx, n) { // first, so that the stream opens on what is for sale
+				b.Follow()
 			}
-			return nil
+			return b.listen(ctx, n)
 		})
 	}
 	g.Go(func() error { b.keepFollowing(ctx); return nil })
 	return g.Wait()
+}
+
+// A network that will not be listened to is a mistake in the configuration if it
+// says so at the start, and a trouble of its own later.
+const (
+	startTime   = 30 * time.Second
+	listenPause = 2 * time.Minute
+)
+
+func (b *Bot) listen(ctx context.Context, n Network) error {
+	began := b.Now()
+	for {
+		err := n.Listen(ctx, func(ctx context.Context, p Post) error { return b.Hear(ctx, n, p) })
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return nil
+		case b.Now().Sub(began) < startTime:
+			return fmt.Errorf("listen to %s: %w", n.Name(), err)
+		}
+		b.Log.Error("cannot listen; trying again", "network", n.Name(), "wait", listenPause, "err", err)
+		if !sleep(ctx, listenPause) {
+			return nil
+		}
+	}
+}
+
+// sleep waits, and says whether ctx still runs.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 // Follow says that the catalogue may have changed: the networks are told which
@@ -96,8 +133,8 @@ func (b *Bot) Follow() {
 	}
 }
 
-// followPause is between two tries to tell a network its hashtags.
-const followPause = 5 * time.Second
+// What a network does not take is told it again, ever less often.
+const followPause, maxFollowPause = 5 * time.Second, 5 * time.Minute
 
 func (b *Bot) keepFollowing(ctx context.Context) {
 	for {
@@ -106,23 +143,29 @@ func (b *Bot) keepFollowing(ctx context.Context) {
 			return
 		case <-b.follow:
 		}
-		for _, n := range b.Networks {
-			b.followOn(ctx, n)
+		for pause, ok := followPause, false; !ok; pause = min(2*pause, maxFollowPause) {
+			ok = true
+			for _, n := range b.Networks {
+				ok = b.followOn(ctx, n) && ok
+			}
+			if !ok && !sleep(ctx, pause) {
+				return
+			}
 		}
 	}
 }
 
-// followOn tells one network what is for sale, and sees to it that it is told again
-// if it could not be.
-func (b *Bot) followOn(ctx context.Context, n Network) {
+// followOn tells one network what is for sale.
+func (b *Bot) followOn(ctx context.Context, n Network) bool {
 	var tags []string
 	for _, o := range b.Shop.Offers() {
 		tags = append(tags, o.Tag)
 	}
-	if err := n.Follow(ctx, tags); err != nil && ctx.Err() == nil {
+	err := n.Follow(ctx, tags)
+	if err != nil && ctx.Err() == nil {
 		b.Log.Error("cannot follow the hashtags; trying again", "network", n.Name(), "tags", len(tags), "err", err)
-		time.AfterFunc(followPause, b.Follow)
 	}
+	return err == nil
 }
 
 // Hear deals with one post for good, or returns an error if it must come again.
@@ -137,6 +180,19 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 	}
 	by := offers.Account{Network: n.Name(), ID: p.Author.ID}
 	answer := offers.Answer{Post: p.ID, Account: by, Handle: p.Author.Handle, Lang: p.Lang}
+
+	// A post counts once: a command by its answer, a wish by its purchase. Only a
+	// wish that was edited into another one needs a look at what there is.
+	seen := false
+	switch {
+	case in.Kind == WantsOffer && p.Edited:
+		seen, err = b.Shop.Wished(ctx, by, p.ID)
+	case in.Kind != WantsOffer && in.Kind != RepeatsCode:
+		seen, err = b.Shop.Answered(ctx, by, p.ID)
+	}
+	if seen || err != nil {
+		return err
+	}
 
 	switch in.Kind {
 	case WantsOffer:
@@ -195,6 +251,7 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 const (
 	maxTitle   = 40
 	maxChoices = 80
+	linkWeight = 23
 )
 
 // clip cuts a text to a weight; the dots that say so weigh 2.
@@ -205,8 +262,11 @@ func clip(s string, most int) string {
 			room = i
 		}
 		weight++
-		if r > '\u10ff' {
+		switch {
+		case r > '\u10ff':
 			weight++
+		case r == '.':
+			weight += linkWeight // "250.ml" may pass for a link
 		}
 		if weight > most {
 			return s[:room] + "…"
@@ -272,6 +332,9 @@ func (b *Bot) say(ctx context.Context, p offers.Purchase, to, text string, again
 	post, err := b.post(ctx, p.Buyer.Network, Reply{To: to, Handle: p.Handle, Text: text}, again)
 	var no *RefusedError
 	switch {
+	case errors.Is(err, ErrTooLong):
+		b.Log.Error("reply does not fit", "purchase", string(p.ID), "network", p.Buyer.Network)
+		return offers.Event{Kind: offers.ReplyFailed}, nil
 	case errors.As(err, &no):
 		b.Log.Warn("reply refused", "purchase", string(p.ID), "network", p.Buyer.Network, "why", no.Why)
 		return offers.Event{Kind: offers.ReplyFailed}, nil
@@ -294,8 +357,8 @@ func (b *Bot) answer(ctx context.Context, a offers.Answer, again bool) error {
 	text := words.For(a.Lang).Say("reply."+a.Word, map[string]any{"Count": a.Count, "Ref": ref(a.Post)})
 	_, err := b.post(ctx, a.Account.Network, Reply{To: a.Post, Handle: a.Handle, Text: text}, again)
 	var no *RefusedError
-	if errors.As(err, &no) {
-		b.Log.Warn("answer refused", "network", a.Account.Network, "post", a.Post, "why", no.Why)
+	if errors.As(err, &no) || errors.Is(err, ErrTooLong) {
+		b.Log.Warn("answer refused", "network", a.Account.Network, "post", a.Post, "err", err)
 		return nil
 	}
 	return err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"hashtill/offers"
@@ -16,14 +17,18 @@ var t0 = time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
 
 // network is a Network that keeps what is said and answers as it is told.
 type network struct {
-	said []Reply
-	err  error
+	said   []Reply
+	err    error
+	listen func(context.Context) error
 }
 
 func (n *network) Name() string                                        { return "x" }
 func (n *network) Self(context.Context) (id, handle string, err error) { return self, "bot", nil }
 func (n *network) Follow(context.Context, []string) error              { return nil }
 func (n *network) Listen(ctx context.Context, _ func(context.Context, Post) error) error {
+	if n.listen != nil {
+		return n.listen(ctx)
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -56,12 +61,16 @@ func newScene(t *testing.T, stock int) *scene {
 	}
 	s.Bot = &Bot{Shop: s.shop, Networks: []Network{s.net}, Now: now, Log: log}
 	s.Register()
-	err = s.shop.Import(t.Context(), []offers.Offer{{ID: "buytee", Tag: "BuyTee", Title: strings.Repeat("Très long titre ", 6)[:90], Seller: "S",
-		Price: offers.Money{Minor: 14999, Currency: "USD"}, Stock: map[string]int{"": stock}, PerBuyer: 3}}, true)
+	err = s.shop.Import(t.Context(), []offers.Offer{tee("BuyTee", stock)}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func tee(tag string, stock int) offers.Offer {
+	return offers.Offer{ID: offers.TagKey(tag), Tag: tag, Title: strings.TrimSpace(strings.Repeat("Très long titre ", 6)), Seller: "S",
+		Price: offers.Money{Minor: 14999, Currency: "USD"}, Stock: map[string]int{"": stock}, PerBuyer: 3}
 }
 
 func (s *scene) register(account string) {
@@ -148,6 +157,61 @@ func TestHear(t *testing.T) {
 		}
 		seen[r.Text] = true
 	}
+}
+
+// X hands posts over twice at times, and people edit them.
+func TestAPostCountsOnce(t *testing.T) {
+	s := newScene(t, 9)
+	s.register("1")
+	cancel := by("1", "10", "@bot cancel")
+	s.hears(cancel)
+	s.hears(by("1", "11", "@bot #BuyTee"))
+	if said := s.hears(cancel); len(said) > 0 {
+		t.Errorf("said %q to what it had heard", said)
+	}
+	p, err := s.shop.Purchase(t.Context(), offers.NewID("x", "11", "buytee"))
+	if err != nil || p.State != offers.Coded {
+		t.Errorf("an old cancel hit a new wish: %s, %v", p.State, err)
+	}
+
+	mug := tee("BuyMug", 9)
+	if err := s.shop.Import(t.Context(), []offers.Offer{mug}, false); err != nil {
+		t.Fatal(err)
+	}
+	edited := by("1", "11", "@bot #BuyMug x2")
+	edited.Edited = true
+	if said := s.hears(edited); len(said) > 0 {
+		t.Errorf("an edit became another wish: %q", said)
+	}
+	edited.ID = "12" // the first version was not heard
+	if said := s.hears(edited); len(said) != 1 {
+		t.Errorf("an edited wish was not heard: %q", said)
+	}
+}
+
+// Once it has worked, a network that refuses takes nothing else down.
+func TestRunOutlivesARefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1)
+		s.Now = time.Now
+		ctx, stop := context.WithCancel(t.Context())
+		tries := 0
+		s.net.listen = func(context.Context) error {
+			tries++
+			<-time.After(time.Minute)
+			if tries == 3 {
+				stop()
+			}
+			return errors.New("403")
+		}
+		if err := s.Run(ctx); err != nil || tries != 3 {
+			t.Errorf("%v after %d tries", err, tries)
+		}
+		s.net.listen = func(context.Context) error { return errors.New("401") }
+		if err := s.Run(t.Context()); err == nil {
+			t.Error("a refusal at the start was not told")
+		}
+	})
 }
 
 // Where the network refuses a reply, or makes it wait, the purchase goes on by mail.

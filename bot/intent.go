@@ -3,7 +3,6 @@ package bot
 import (
 	"slices"
 	"strings"
-	"unicode"
 
 	"hashtill/offers"
 )
@@ -31,7 +30,7 @@ type Intent struct {
 	Addressed bool // the post speaks to the bot, so that an answer is welcome
 }
 
-// commands are the words that stand first in a post to the bot.
+// commands are the words that stand alone in a post to the bot.
 var commands = map[string]IntentKind{
 	"cancel": WantsCancel, "annuler": WantsCancel, "annule": WantsCancel,
 	"stop": WantsStop, "unsubscribe": WantsStop, "arrêter": WantsStop, "arrête": WantsStop,
@@ -46,10 +45,11 @@ var commands = map[string]IntentKind{
 //   - A repost of a post of the bot's that bears a code repeats the code. Any other
 //     repost wants nothing.
 //   - A post that speaks to the bot (it mentions it, or answers or quotes a post of
-//     its) and whose first word is a command is that command: cancel, stop, start,
-//     help.
-//   - A post with a code among its hashtags repeats the code; so does an answer to
-//     or a quote of the bot's post that bears one.
+//     its) and has a command as its only word is that command: cancel, stop, start,
+//     help. More words are talk: X puts the names of a whole thread before an
+//     answer, and "stop it" is not said to the bot.
+//   - A post with a code among its hashtags repeats the code; so does a quote of the
+//     bot's post that bears one. An answer has to bear it itself.
 //   - A post with the hashtag of an offer wants it, "x2" says how many, and all other
 //     words may name a variant. An answer to or a quote of somebody else's post
 //     wants it only if it speaks to the bot.
@@ -75,9 +75,8 @@ func Read(p Post, self string, offer func(tag string) (offers.Offer, bool)) Inte
 	if !hasCode && ofOurs {
 		code, hasCode = firstCode(p.Of.Tags)
 	}
-	var first string
-	in.Quantity, in.Words, first = wordsOf(p.Text)
-	if kind, ok := commands[first]; ok && in.Addressed {
+	in.Quantity, in.Words = wordsOf(p.Text)
+	if kind, ok := command(in.Words); ok && in.Addressed {
 		in.Kind, in.Code = kind, code
 		return in
 	}
@@ -98,8 +97,9 @@ func Read(p Post, self string, offer func(tag string) (offers.Offer, bool)) Inte
 			return in
 		}
 	}
-	if hasCode {
-		in.Kind, in.Code = RepeatsCode, code
+	if hasCode && p.Kind == Quote {
+		// Only whom the code belongs to means anything by that.
+		in.Kind, in.Code, in.Addressed = RepeatsCode, code, false
 		return in
 	}
 	return Intent{}
@@ -117,9 +117,18 @@ func firstCode(tags []string) (offers.Code, bool) {
 // maxWords bounds what is read of a post.
 const maxWords = 100
 
-// wordsOf takes a text apart: how many are wanted, the words that are neither
-// mentions nor hashtags nor addresses, and the first of them as a key.
-func wordsOf(text string) (quantity int, rest []string, first string) {
+// command is the one that stands alone among the words.
+func command(words []string) (IntentKind, bool) {
+	if len(words) != 1 {
+		return Nothing, false
+	}
+	kind, ok := commands[offers.TagKey(words[0])]
+	return kind, ok
+}
+
+// wordsOf takes a text apart: how many are wanted, and the words that are neither
+// mentions nor hashtags nor addresses.
+func wordsOf(text string) (quantity int, rest []string) {
 	for i, field := range strings.Fields(text) {
 		if i >= maxWords {
 			break
@@ -128,7 +137,7 @@ func wordsOf(text string) (quantity int, rest []string, first string) {
 			strings.HasPrefix(field, "＃") || strings.Contains(field, "://") {
 			continue
 		}
-		w := strings.TrimFunc(field, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '×' })
+		w := offers.Word(field)
 		if w == "" {
 			continue
 		}
@@ -138,10 +147,7 @@ func wordsOf(text string) (quantity int, rest []string, first string) {
 			}
 			continue
 		}
-		if first == "" {
-			first = offers.TagKey(w)
-		}
 		rest = append(rest, w)
 	}
-	return quantity, rest, first
+	return quantity, rest
 }

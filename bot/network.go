@@ -44,6 +44,7 @@ type Post struct {
 	ID      string // of its first version, where posts can be edited
 	Author  Author
 	At      time.Time
+	Edited  bool     // a later version of the post with that ID
 	Text    string   // the author's own words
 	Tags    []string // hashtags in them, in order, without '#'
 	Names   []string // account numbers mentioned in them

@@ -39,8 +39,8 @@ func TestReadYAMLTellsEveryFault(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"- tag: A\n  colour: red\n":   `line 2: unknown key "colour"`,
-		"- tag: A\n  per_buyer: many": "line 2: cannot unmarshal",
-		"tag: A":                      "cannot unmarshal",
+		"- tag: A\n  per_buyer: many": "line 2: this key wants another kind",
+		"tag: A":                      "wants another kind",
 		"- tag: [":                    "yaml",
 	} {
 		if _, err := ReadYAML(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {

@@ -85,6 +85,8 @@ func (o Offer) Validate() error {
 			bad("%s: is needed", field)
 		case utf8.RuneCountInString(s) > most:
 			bad("%s: longer than %d characters", field, most)
+		case field != "terms" && (strings.ContainsAny(s, "#@＃＠") || strings.Contains(s, "://")):
+			bad("%s: has a #, an @ or an address, which would count in a reply", field)
 		case strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return unreadable(r) && (r != '\n' || field != "terms") }):
 			bad("%s: has control characters, or spaces around it", field)
 		}
@@ -119,8 +121,10 @@ func (o Offer) Validate() error {
 			if len(name) > maxKeyPart {
 				bad("stock: %q: longer than %d bytes", name, maxKeyPart)
 			}
-			if slices.ContainsFunc(strings.Fields(name), func(w string) bool { _, is := ParseTimes(w); return is }) {
-				bad("stock: %q would be read as a number of units", name)
+			if slices.ContainsFunc(strings.Fields(name), func(w string) bool { _, is := ParseTimes(w); return is || Word(w) == "" }) {
+				bad("stock: %q has a word that would not be read as one: a number of units, or no letters and digits", name)
+			} else if chosen, ok := o.Choose(strings.Fields(name)); !ok || chosen != name {
+				bad("stock: %q cannot be told from another variant", name)
 			}
 		} else if len(o.Stock) > 1 {
 			bad("stock: a variant without a name")
@@ -177,12 +181,12 @@ func (o Offer) Choose(words []string) (variant string, ok bool) {
 	}
 	said := map[string]bool{}
 	for _, w := range words {
-		said[TagKey(w)] = true
+		said[TagKey(Word(w))] = true
 	}
 	best := 0
 	for _, name := range o.Variants() {
 		named := strings.Fields(name)
-		missing := slices.ContainsFunc(named, func(w string) bool { return !said[TagKey(w)] })
+		missing := slices.ContainsFunc(named, func(w string) bool { return !said[TagKey(Word(w))] })
 		switch {
 		case missing || len(named) < best:
 		case len(named) == best:
@@ -194,7 +198,8 @@ func (o Offer) Choose(words []string) (variant string, ok bool) {
 	return variant, ok
 }
 
-// ParseTimes reads how many are wanted: "x2", "2x", "×2" and "2×".
+// ParseTimes reads how many are wanted: "x2", "2x", "×2" and "2×". More than can be
+// had is as good as any other number that is too large.
 func ParseTimes(word string) (int, bool) {
 	word = TagKey(word)
 	digits := word
@@ -205,11 +210,16 @@ func ParseTimes(word string) (int, bool) {
 			digits = d
 		}
 	}
-	if digits == word || len(digits) > 3 {
+	if digits == word {
 		return 0, false
 	}
-	n, err := strconv.ParseUint(digits, 10, 16)
-	return int(n), err == nil && n > 0
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return int(min(n, 10*MaxQuantity+9)), err == nil && n > 0
+}
+
+// Word is a word of a text without what stands around it: commas, quotes, brackets.
+func Word(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '×' })
 }
 
 // Closed says why nothing of the offer can be bought at now, or "".

@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,16 +45,19 @@ func (s *Shop) Buyer(ctx context.Context, a Account) (Buyer, error) {
 	return readBuyer(recs[0])
 }
 
-// Register makes an account a buyer, or renews what is known of one. Wishes that
-// wait for it go on by themselves.
+// Register makes an account a buyer, or renews what is known of one: what is not
+// given stays, and so does a Stop. Wishes that wait for it go on by themselves.
 func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
 	return s.editBuyer(ctx, b.Account, resumeWishes, now, func(old *Buyer) bool {
-		b.Registered = now
-		b.version = old.version
-		*old = b
+		renewed := b
+		renewed.Registered, renewed.Stopped, renewed.version = now, old.Stopped, old.version
+		renewed.Handle = cmp.Or(b.Handle, old.Handle)
+		renewed.Lang = cmp.Or(b.Lang, old.Lang)
+		renewed.Address = cmp.Or(b.Address, old.Address)
+		*old = renewed
 		return true
 	})
 }
@@ -126,6 +130,22 @@ func (s *Shop) EachBuyer(ctx context.Context, see func(Buyer) error) error {
 		}
 	}
 	return nil
+}
+
+// Answered says whether a post was answered, so that a command which is heard twice
+// is obeyed once.
+func (s *Shop) Answered(ctx context.Context, a Account, post string) (bool, error) {
+	recs, err := s.store.Get(ctx, a.Shard(), answerKey(a, post))
+	return err == nil && recs[0].Version > 0, err
+}
+
+// Wished says whether an account has wished something by that post.
+func (s *Shop) Wished(ctx context.Context, a Account, post string) (wished bool, err error) {
+	err = s.eachOwn(ctx, a, func(p Purchase) error {
+		wished = wished || p.Wish == post
+		return nil
+	})
+	return wished, err
 }
 
 // OweAnswer answers a post, once, unless its author said stop.

@@ -34,7 +34,8 @@ func (s *Shop) OnAnswer(act func(ctx context.Context, a Answer, again bool) erro
 func needed(p Purchase, e Effect) bool {
 	switch e.Kind {
 	case Reply:
-		return p.State == Asked || p.State == Invited || p.State == Refused
+		// A code that goes by mail needs no reply, and the invitation had its own.
+		return p.State == Asked && !p.CodeByMail || p.State == Invited || p.State == Refused
 	case MailCode:
 		return p.State == Asked
 	case Prepare:
@@ -213,6 +214,13 @@ func (s *Shop) performAnswer(ctx context.Context, l store.Lease) error {
 	}
 	if s.answer == nil {
 		return fmt.Errorf("nobody performs %s", l.Kind)
+	}
+	b, err := s.Buyer(ctx, a.Account)
+	if err != nil {
+		return err
+	}
+	if !b.Stopped.IsZero() && a.Word != "stopped" {
+		return s.settle(ctx, l)
 	}
 	if err := s.answer(ctx, a, l.Try > 1); err != nil {
 		return err

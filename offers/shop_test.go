@@ -496,6 +496,10 @@ func TestOfferFitsItsKeys(t *testing.T) {
 		"a title of two lines":       func(o *Offer) { o.Title = "a\nb" },
 		"a price no card can charge": func(o *Offer) { o.Price = Money{1234, "KWD"} },
 		"a variant like a number":    func(o *Offer) { o.Stock = map[string]int{"3X": 1} },
+		"a variant of signs":         func(o *Offer) { o.Stock = map[string]int{"Rock & Roll": 1} },
+		"two variants alike":         func(o *Offer) { o.Stock = map[string]int{"M black": 1, "black M": 1} },
+		"a title with an address":    func(o *Offer) { o.Title = "see https://a.io" },
+		"a title with a name":        func(o *Offer) { o.Title = "by @ann" },
 	} {
 		o := tee(1, 1)
 		edit(&o)

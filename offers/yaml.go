@@ -23,7 +23,8 @@ func StrictYAML(text []byte, v any) error {
 	case errors.As(err, &wrong):
 		errs := make([]error, len(wrong.Errors))
 		for i, e := range wrong.Errors {
-			errs[i] = errors.New(unknownKey.ReplaceAllString(e, `unknown key "$1"`))
+			e = unknownKey.ReplaceAllString(e, `unknown key "$1"`)
+			errs[i] = errors.New(wrongKind.ReplaceAllString(e, `this key wants another kind of value`))
 		}
 		return errors.Join(errs...)
 	case err != nil:
@@ -35,6 +36,9 @@ func StrictYAML(text []byte, v any) error {
 	return nil
 }
 
-// unknownKey is how the library words it, with the name of our Go type, which
-// means nothing to whoever wrote the file.
-var unknownKey = regexp.MustCompile(`field (\S+) not found in type \S+`)
+// How the library words it: with Go types, which mean nothing to whoever wrote the
+// file, and with the value, which may be a secret in the wrong place.
+var (
+	unknownKey = regexp.MustCompile(`(?s)field (\S+) not found in type .*`)
+	wrongKind  = regexp.MustCompile(`(?s)cannot unmarshal .* into .*`)
+)

@@ -32,19 +32,24 @@ var (
 )
 
 // keepOpen opens a stream again and again, with X's waits, until ctx ends or
-// the credentials are refused. open returns when the stream has ended, with
+// the credentials are refused. A stream that lived for a while begins the waits
+// anew; one that ends as soon as it has begun does not. open returns when the stream has ended, with
 // whether anything came from it.
 func (a *account) keepOpen(ctx context.Context, open func(context.Context) (alive bool, err error)) error {
 	var network, failures, limited, refused int // attempts in a row that failed so
 	worked := false
 	for {
+		opened := time.Now()
 		alive, err := open(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if alive {
 			worked = true
-			network, failures, limited, refused = 0, 0, 0, 0
+			failures, limited, refused = 0, 0, 0
+			if time.Since(opened) >= networkMost {
+				network = 0
+			}
 		}
 		var wait time.Duration
 		answer := new(apiError)

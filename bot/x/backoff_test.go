@@ -75,6 +75,7 @@ func TestBackoff(t *testing.T) {
 	}
 	broken := func(r *http.Request) (*http.Response, error) { return nil, errors.New("connection refused") }
 	beats := func(r *http.Request) (*http.Response, error) { return respond(r, 200, "\r\n") }
+	lived := func(r *http.Request) (*http.Response, error) { <-time.After(networkMost); return beats(r) }
 	empty := func(r *http.Request) (*http.Response, error) { return respond(r, 200, "") }
 	for _, c := range []struct {
 		name   string
@@ -84,7 +85,8 @@ func TestBackoff(t *testing.T) {
 	}{
 		{"network errors", broken, 5, seconds(0, .25, .5, .75, 1)},
 		{"streams that end at once", empty, 4, seconds(0, .25, .5, .75)},
-		{"streams that have lived", beats, 4, seconds(0, 0, 0, 0)},
+		{"streams that end after a beat", beats, 4, seconds(0, .25, .5, .75)},
+		{"streams that have lived", lived, 4, seconds(0, 0, 0, 0)},
 		{"503", status(503), 9, seconds(5, 10, 20, 40, 80, 160, 320, 320, 320)},
 		{"400", status(400), 2, seconds(5, 10)},
 		{"429", status(429), 6, seconds(60, 120, 240, 480, 900, 900)},
@@ -120,7 +122,7 @@ func TestBackoff(t *testing.T) {
 			}
 			return kinds[i](r)
 		})
-		if want := seconds(0, .25, 5, 10, 60, .5, 0, 5, .25); !slices.Equal(got, want) {
+		if want := seconds(0, .25, 5, 10, 60, .5, .75, 5, 1); !slices.Equal(got, want) {
 			t.Errorf("waits %v, want %v", got, want)
 		}
 	})
@@ -142,7 +144,7 @@ func TestCredentialsRefused(t *testing.T) {
 		}
 		return refuse(r)
 	})
-	if want := seconds(0, 5, 10, 0, 5, 10); err == nil || !slices.Equal(waits, want) {
+	if want := seconds(0, 5, 10, .25, 5, 10); err == nil || !slices.Equal(waits, want) {
 		t.Errorf("refused after having worked: %v after %v, want %v", err, waits, want)
 	}
 }

@@ -208,6 +208,7 @@ func (rd reader) own(t *tweet, in *includes) bot.Post {
 	p := bot.Post{
 		Network: name,
 		ID:      t.firstID(),
+		Edited:  t.firstID() != t.ID,
 		Author:  bot.Author{ID: t.AuthorID, Handle: in.user(t.AuthorID).Username},
 		At:      postedAt(t.CreatedAt, t.ID),
 		Text:    text,

@@ -206,8 +206,11 @@ func (c *Config) readSecrets() error {
 		if err == nil {
 			text, err = os.ReadFile(path)
 		}
+		if err == nil && len(strings.TrimSpace(string(text))) == 0 {
+			err = fmt.Errorf("%s is empty", path)
+		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			errs = append(errs, fmt.Errorf("%s: %w: make the file or correct the path", name, err))
 			return
 		}
 		secret.SetString(strings.TrimSpace(string(text)))

@@ -88,13 +88,14 @@ func TestLoadRefuses(t *testing.T) {
 		return path
 	}
 	for want, load := range map[string]func() (Config, error){
-		`line 2: unknown key "stor"`: func() (Config, error) { return Load(file("listen: a\nstor: b\n"), nil) },
-		"line 2: cannot unmarshal":   func() (Config, error) { return Load(file("times:\n  echo: soon\n"), nil) },
-		"copy config.example.yaml":   func() (Config, error) { return Load(filepath.Join(dir, "none"), nil) },
-		"HASHTILL_STOR in":           func() (Config, error) { return Load("", []string{"HASHTILL_STOR=b"}) },
-		"HASHTILL_SMTP_PORT=":        func() (Config, error) { return Load("", []string{"HASHTILL_SMTP_PORT=many"}) },
-		"stripe.key_file: stat":      func() (Config, error) { return Load("", []string{"HASHTILL_STRIPE_KEY_FILE=" + dir + "/none"}) },
-		"more than one document":     func() (Config, error) { return Load(file("listen: abc\n---\nlisten: b\n"), nil) },
+		`line 2: unknown key "stor"`:                   func() (Config, error) { return Load(file("listen: a\nstor: b\n"), nil) },
+		"line 2: this key wants another kind of value": func() (Config, error) { return Load(file("times:\n  echo: soon\n"), nil) },
+		"copy config.example.yaml":                     func() (Config, error) { return Load(filepath.Join(dir, "none"), nil) },
+		"HASHTILL_STOR in":                             func() (Config, error) { return Load("", []string{"HASHTILL_STOR=b"}) },
+		"HASHTILL_SMTP_PORT=":                          func() (Config, error) { return Load("", []string{"HASHTILL_SMTP_PORT=many"}) },
+		"stripe.key_file: stat":                        func() (Config, error) { return Load("", []string{"HASHTILL_STRIPE_KEY_FILE=" + dir + "/none"}) },
+		`line 1: unknown key "stripe_key"`:             func() (Config, error) { return Load(file("x: {stripe_key: hunter2}"), nil) },
+		"more than one document":                       func() (Config, error) { return Load(file("listen: abc\n---\nlisten: b\n"), nil) },
 	} {
 		if _, err := load(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

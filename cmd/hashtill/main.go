@@ -67,8 +67,7 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) (co
 	exited := -1
 	parser, err := kong.New(&c,
 		kong.Name("hashtill"),
-		kong.Description("People buy by posting a hashtag. Try `hashtill demo` first."),
-		kong.UsageOnError(),
+		kong.Description("People buy by posting a hashtag. Try it first:\n\n  hashtill demo"),
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -113,6 +112,9 @@ func (e *env) withShop(do func(cfg Config, shop *offers.Shop) error) (err error)
 	if err != nil {
 		return err
 	}
+	if cfg.Store == "memory" {
+		return usageError{errors.New("store: memory ends with the process that has it: name a sqlite:PATH")}
+	}
 	st, err := openStore(e.ctx, cfg.Store)
 	if err != nil {
 		return usageError{err}
@@ -120,7 +122,7 @@ func (e *env) withShop(do func(cfg Config, shop *offers.Shop) error) (err error)
 	defer func() { err = errors.Join(err, st.Close()) }()
 	shop, _, err := openShop(e.ctx, cfg, st, slog.New(slog.DiscardHandler), time.Now)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	return do(cfg, shop)
 }

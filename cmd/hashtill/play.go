@@ -99,17 +99,13 @@ func (s *stage) playAll(ctx context.Context, out io.Writer, asJSON bool) error {
 		})
 	}
 	p.early.Wait()
-	if err := p.pass(ctx, 15*time.Minute+time.Second); err != nil {
-		return err
-	}
+	err := p.pass(ctx, 15*time.Minute+time.Second)
 	p.say("clock", "goes forward", "15 minutes and a second")
 	close(p.passed)
 	p.late.Wait()
-	if err := p.outbox.WaitIdle(ctx); err != nil {
-		return err
-	}
+	err = errors.Join(err, p.outbox.WaitIdle(ctx))
 	p.checkBooks(ctx)
-	return p.close()
+	return errors.Join(err, p.close())
 }
 
 // waitForTheClock is where a late story waits. Whoever ends before it says so too.

@@ -49,6 +49,9 @@ type offerCmd struct {
 	Import offerImportCmd `cmd:"" help:"Add or change offers from a file."`
 }
 
+// Help is the rest of the help text.
+func (offerCmd) Help() string { return "  hashtill offer import offers.yaml\n  hashtill offer list" }
+
 type offerListCmd struct {
 	JSON bool `name:"json" help:"JSON, one offer a line."`
 }
@@ -135,6 +138,11 @@ type purchaseCmd struct {
 	List   purchaseListCmd   `cmd:"" help:"All purchases, the newest first."`
 	Show   purchaseShowCmd   `cmd:"" help:"All that is known of one, as JSON."`
 	Refund purchaseRefundCmd `cmd:"" help:"Pay one back. The running hashtill serve does it."`
+}
+
+// Help is the rest of the help text.
+func (purchaseCmd) Help() string {
+	return "  hashtill purchase list --state paid\n  hashtill purchase refund 07-3f…"
 }
 
 type purchaseListCmd struct {
@@ -240,6 +248,9 @@ type buyerCmd struct {
 	List buyerListCmd `cmd:"" help:"All buyers."`
 	Add  buyerAddCmd  `cmd:"" help:"Register a buyer whose card is saved at Stripe."`
 }
+
+// Help is the rest of the help text.
+func (buyerCmd) Help() string { return "  hashtill buyer list\n  hashtill buyer add --help" }
 
 type buyerListCmd struct{}
 

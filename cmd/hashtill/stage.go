@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -246,10 +247,11 @@ func (s *stage) close() error {
 // that is taken.
 func freeAddress(wish string) (string, error) {
 	l, err := net.Listen("tcp", wish)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		l, err = net.Listen("tcp", "127.0.0.1:0")
+	}
 	if err != nil {
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return "", err
-		}
+		return "", err
 	}
 	defer l.Close()
 	return l.Addr().String(), nil

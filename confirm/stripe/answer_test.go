@@ -168,7 +168,8 @@ func TestRefundScripts(t *testing.T) {
 	}{
 		"made":                  {post: []reply{{200, false, `{"id":"re_1","status":"succeeded"}`}}, ok: true},
 		"on its way":            {post: []reply{{200, true, `{"id":"re_1","status":"pending"}`}}, ok: true},
-		"failed":                {post: []reply{{200, false, `{"id":"re_1","status":"failed","failure_reason":"expired_or_canceled_card"}`}}, final: true},
+		"failed":                {post: []reply{{200, false, `{"id":"re_1","status":"failed","failure_reason":"expired_or_canceled_card"}`}}, get: []reply{{200, false, kept}}, final: true},
+		"failed, then by hand":  {post: []reply{{200, true, `{"id":"re_1","status":"failed","failure_reason":"expired_or_canceled_card"}`}}, get: []reply{{200, false, given}}, ok: true},
 		"nothing in it":         {post: []reply{{200, false, `{}`}}},
 		"made already":          {post: []reply{{400, true, `{"error":{"type":"invalid_request_error","code":"charge_already_refunded"}}`}}, ok: true},
 		"disputed":              {post: []reply{{400, false, `{"error":{"type":"invalid_request_error","code":"charge_disputed"}}`}}, get: []reply{{200, false, kept}}, final: true},

@@ -291,8 +291,9 @@ func (t *Till) cancel(ctx context.Context, intent, key string) (*sdk.PaymentInte
 }
 
 // Refund gives back all that is left of a payment's money. That Stripe has it back
-// already is success. Stripe may still report much later that a refund failed,
-// because the card is closed; that comes by webhook.
+// already is success, whoever gave it. Stripe may still find much later that a
+// refund fails, because the card is closed: it says so by webhook, which nobody
+// here hears yet.
 func (t *Till) Refund(ctx context.Context, intent, key string) error {
 	if err := usable(intent, key); err != nil {
 		return err
@@ -302,8 +303,8 @@ func (t *Till) Refund(ctx context.Context, intent, key string) error {
 		var r *sdk.Refund
 		r, a = t.refund(ctx, intent, key)
 		switch {
-		case a.verdict == done:
-			return refunded(r)
+		case a.verdict == done && refunded(r) == nil:
+			return nil
 		case a.code == sdk.ErrorCodeChargeAlreadyRefunded:
 			return nil
 		case a.verdict == later:
@@ -315,7 +316,9 @@ func (t *Till) Refund(ctx context.Context, intent, key string) error {
 		}
 		switch {
 		case pi.LatestCharge != nil && pi.LatestCharge.Refunded:
-			return nil
+			return nil // by hand, perhaps, after ours had failed
+		case a.verdict == done:
+			return refunded(r)
 		case a.verdict == refused, a.verdict == declined:
 			// Nothing here is a matter of the buyer's card.
 			return &confirm.RefusedError{Why: a.err.Error()}
