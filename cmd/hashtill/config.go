@@ -264,7 +264,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Keys == "" {
-		bad("keys is missing: make them once by `hashtill keys > hashtill.keys`, and name that file in keys_file")
+		bad("keys is missing: make them once by `(umask 077; hashtill keys > hashtill.keys)`, and name that file in keys_file")
 	}
 	secret("x.consumer_key", c.X.ConsumerKey)
 	secret("x.consumer_secret", c.X.ConsumerSecret)

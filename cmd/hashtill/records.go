@@ -50,14 +50,14 @@ type offerCmd struct {
 }
 
 // Help is the rest of the help text.
-func (offerCmd) Help() string { return "  hashtill offer import offers.yaml\n  hashtill offer list" }
+func (offerCmd) Help() string { return "For example:\n\n  hashtill offer import offers.yaml\n  hashtill offer list" }
 
 type offerListCmd struct {
 	JSON bool `name:"json" help:"JSON, one offer a line."`
 }
 
 // Help is the rest of the help text.
-func (offerListCmd) Help() string { return "  hashtill offer list --config hashtill.yaml" }
+func (offerListCmd) Help() string { return "For example:\n\n  hashtill offer list --config hashtill.yaml" }
 
 // Run lists.
 func (c offerListCmd) Run(e *env) error {
@@ -142,7 +142,7 @@ type purchaseCmd struct {
 
 // Help is the rest of the help text.
 func (purchaseCmd) Help() string {
-	return "  hashtill purchase list --state paid\n  hashtill purchase refund 07-3f…"
+	return "For example:\n\n  hashtill purchase list --state paid\n  hashtill purchase refund 07-3f…"
 }
 
 type purchaseListCmd struct {
@@ -151,7 +151,7 @@ type purchaseListCmd struct {
 }
 
 // Help is the rest of the help text.
-func (purchaseListCmd) Help() string { return "  hashtill purchase list --state paid" }
+func (purchaseListCmd) Help() string { return "For example:\n\n  hashtill purchase list --state paid" }
 
 // Run lists.
 func (c purchaseListCmd) Run(e *env) error {
@@ -197,7 +197,7 @@ type purchaseShowCmd struct {
 }
 
 // Help is the rest of the help text.
-func (purchaseShowCmd) Help() string { return "  hashtill purchase show 07-3f…" }
+func (purchaseShowCmd) Help() string { return "For example:\n\n  hashtill purchase show 07-3f…" }
 
 // Run shows.
 func (c purchaseShowCmd) Run(e *env) error {
@@ -250,7 +250,7 @@ type buyerCmd struct {
 }
 
 // Help is the rest of the help text.
-func (buyerCmd) Help() string { return "  hashtill buyer list\n  hashtill buyer add --help" }
+func (buyerCmd) Help() string { return "For example:\n\n  hashtill buyer list\n  hashtill buyer add --help" }
 
 type buyerListCmd struct{}
 
