@@ -50,14 +50,18 @@ type offerCmd struct {
 }
 
 // Help is the rest of the help text.
-func (offerCmd) Help() string { return "For example:\n\n  hashtill offer import offers.yaml\n  hashtill offer list" }
+func (offerCmd) Help() string {
+	return "For example:\n\n  hashtill offer import offers.yaml\n  hashtill offer list"
+}
 
 type offerListCmd struct {
 	JSON bool `name:"json" help:"JSON, one offer a line."`
 }
 
 // Help is the rest of the help text.
-func (offerListCmd) Help() string { return "For example:\n\n  hashtill offer list --config hashtill.yaml" }
+func (offerListCmd) Help() string {
+	return "For example:\n\n  hashtill offer list --config hashtill.yaml"
+}
 
 // Run lists.
 func (c offerListCmd) Run(e *env) error {
@@ -250,7 +254,9 @@ type buyerCmd struct {
 }
 
 // Help is the rest of the help text.
-func (buyerCmd) Help() string { return "For example:\n\n  hashtill buyer list\n  hashtill buyer add --help" }
+func (buyerCmd) Help() string {
+	return "For example:\n\n  hashtill buyer list\n  hashtill buyer add --help"
+}
 
 type buyerListCmd struct{}
 
