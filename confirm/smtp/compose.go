@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	netmail "net/mail"
@@ -76,8 +77,13 @@ func oneLine(s string) string {
 	return s
 }
 
+// maxLeft bounds the left of a Message-ID, in bytes: a header's line has at most 998
+// (RFC 5322, section 2.1.1), and some readers take far less.
+const maxLeft = 200
+
 // messageID is the same for the same ID, and for no other. What is not allowed on
-// the left of a Message-ID (RFC 5322, section 3.6.4) is spelled as =XX.
+// the left of a Message-ID (RFC 5322, section 3.6.4) is spelled as =XX; what is too
+// long becomes its hash, which a dot tells from all others.
 func messageID(id, domain string) string {
 	var left strings.Builder
 	for i := range len(id) {
@@ -87,6 +93,9 @@ func messageID(id, domain string) string {
 		default:
 			fmt.Fprintf(&left, "=%02X", c)
 		}
+	}
+	if left.Len() > maxLeft {
+		return fmt.Sprintf("sha256.%x@%s", sha256.Sum256([]byte(id)), domain)
 	}
 	return left.String() + "@" + domain
 }
