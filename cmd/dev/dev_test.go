@@ -280,7 +280,7 @@ func TestFuzz(t *testing.T) {
 	if code != 1 || !strings.Contains(stderr, "1 of 3 fuzz tests failed: offers.FuzzCodes") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	wantLines(t, stdout, "[1/3] offers.FuzzCode for 100ms", "ok hashtill/offers", "[2/3] offers.FuzzCodes", "FAIL", "[3/3] store.FuzzKey", "ok hashtill/store")
+	wantLines(t, stdout, "[1/3] offers.FuzzCode for 100ms", "[2/3] offers.FuzzCodes", "FAIL", "[3/3] store.FuzzKey")
 
 	code, stdout, stderr = dev(t, root, "fuzz", "--time", "100ms", "--run", `Code$|^store\.`)
 	if code != 0 {
@@ -291,6 +291,20 @@ func TestFuzz(t *testing.T) {
 	for _, args := range [][]string{{"--run", "Nothing"}, {"--run", "("}, {"--time", "0s"}, {"--time", "soon"}} {
 		if code, _, stderr := dev(t, root, append([]string{"fuzz"}, args...)...); code != 2 || stderr == "" {
 			t.Errorf("%q: exit code %d, %s", args, code, stderr)
+		}
+	}
+}
+
+func TestEndedByTheClock(t *testing.T) {
+	const clock = "--- FAIL: FuzzKey (0.11s)\n    context deadline exceeded\nFAIL\n"
+	for said, want := range map[string]bool{
+		clock: true,
+		"--- FAIL: FuzzKey (0.01s)\n    key_test.go:11: 1\nFAIL\n":          false,
+		clock + "Failing input written to testdata/fuzz/FuzzKey/1\n":        false,
+		"failure while testing seed corpus entry: FuzzKey/seed#0\n" + clock: false,
+	} {
+		if got := endedByTheClock(said); got != want {
+			t.Errorf("%q: %v", said, got)
 		}
 	}
 }
