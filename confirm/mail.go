@@ -32,6 +32,7 @@ type letter struct {
 	Lang, Subject, Hello, Text string
 	Code                       string // large
 	Rows                       []line
+	Colon                      string // between a row's label and its value, in the text
 	Button, Link               string
 	Notes                      []string
 }
@@ -55,6 +56,7 @@ func letterTo(say words.Words, p offers.Purchase, group string, args map[string]
 		Subject: say.Say("mail."+group+".subject", args),
 		Hello:   say.Say("mail.hello", map[string]any{"Handle": p.Handle}),
 		Text:    say.Say("mail."+group+".text", args),
+		Colon:   say.Say("mail.colon", nil),
 	}
 }
 
@@ -91,11 +93,18 @@ func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reas
 	if strings.HasSuffix(title, "?") {
 		l.Text = say.Say("reason."+string(why)+".text", nil)
 	}
+	for _, row := range details(say, pur, offers.Buyer{}) {
+		l.Rows = append(l.Rows, row)
+		if row.Kind == "total" {
+			break // what it is about; the rest is no matter here
+		}
+	}
 	if len(pur.Choices) > 0 {
 		l.Notes = append(l.Notes, strings.Join(pur.Choices, " · "))
 	}
 	if link != "" {
 		l.Button, l.Link = say.Say("mail.reason.again", nil), link
+		l.Notes = append(l.Notes, say.Say("mail.link.until", map[string]any{"Until": clockTime(pur.LinkEnds())}))
 	}
 	l.Notes = append(l.Notes, say.Say("mail.number", map[string]any{"Number": pur.ID}))
 	return p.write(l)

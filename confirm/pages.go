@@ -51,7 +51,10 @@ type view struct {
 }
 
 // A line says one thing about a purchase.
-type line struct{ Label, Value string }
+type line struct {
+	Label, Value string
+	Kind         string // a class for its look: "total", "number" or ""
+}
 
 // A button sends a form, or leads away.
 type button struct {
@@ -172,8 +175,11 @@ func statusOf(why offers.Reason) int { return cmp.Or(statuses[why], http.StatusC
 
 func (c *Counter) reasonView(say words.Words, why offers.Reason, args map[string]any) view {
 	kind := "bad"
-	if why == offers.AlreadyPaid || why == offers.WasRefunded {
+	switch why {
+	case offers.AlreadyPaid, offers.WasRefunded:
 		kind = "good"
+	case offers.WasCancelled, offers.BuyerStopped: // as the buyer wished
+		kind = ""
 	}
 	return view{Lang: say.Lang, Kind: kind, Title: say.Say("reason."+string(why)+".title", nil), Text: say.Say("reason."+string(why)+".text", args)}
 }
@@ -334,9 +340,14 @@ func clockTime(t time.Time) string { return t.UTC().Format("15:04 UTC") }
 func details(say words.Words, p offers.Purchase, b offers.Buyer) []line {
 	var rows []line
 	add := func(field, value string) {
-		if value != "" {
-			rows = append(rows, line{say.Say("field."+field, nil), value})
+		if value == "" {
+			return
 		}
+		l := line{Label: say.Say("field."+field, nil), Value: value}
+		if field == "total" || field == "number" {
+			l.Kind = field
+		}
+		rows = append(rows, l)
 	}
 	add("item", p.Title)
 	add("variant", p.Variant)

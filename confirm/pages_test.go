@@ -356,8 +356,8 @@ func TestPressWaitsAWhile(t *testing.T) {
 		w.idle = true
 		began := time.Now()
 		rec := w.post("/c/" + token)
-		if took := time.Since(began); took != pressWait {
-			t.Errorf("took %v, want %v", took, pressWait)
+		if took := time.Since(began); took < 2*time.Second || took > 20*time.Second {
+			t.Errorf("took %v", took)
 		}
 		if !strings.Contains(rec.Body.String(), `http-equiv="refresh"`) {
 			t.Error(rec.Body.String())
