@@ -207,8 +207,8 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 		_, err = b.Shop.Echo(ctx, in.Code, by, p.ID, b.Now())
 	case WantsCancel:
 		if in.Code != "" {
-			p, cancelled := b.Shop.CancelCode(ctx, in.Code, by, b.Now())
-			if err = cancelled; p.State == offers.Cancelled {
+			var purchase offers.Purchase
+			if purchase, err = b.Shop.CancelCode(ctx, in.Code, by, b.Now()); purchase.State == offers.Cancelled {
 				answer.Count = 1
 			}
 		} else {

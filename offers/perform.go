@@ -85,9 +85,6 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performDeadline(ctx, l, p)
 	case e.Kind == File:
 		return s.performFile(ctx, settle, p)
-	case !needed(p, e):
-		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, s.Now())
-		return err
 	}
 	act := s.acts[e.Kind]
 	if act == nil {
@@ -97,7 +94,7 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	if err != nil {
 		return err
 	}
-	if !b.Stopped.IsZero() && speaks(e.Kind) {
+	if !needed(p, e) || !b.Stopped.IsZero() && speaks(e.Kind) {
 		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, s.Now())
 		return err
 	}
