@@ -25,7 +25,7 @@ var _ Store = (*Memory)(nil)
 
 type memoryShard struct {
 	records table[Record]
-	counts  map[string]int64
+	counts  table[int64] // without zeros
 	effects table[*owedEffect]
 }
 
@@ -48,7 +48,7 @@ func NewMemory() *Memory {
 	for i := range m.shards {
 		m.shards[i] = memoryShard{
 			records: newTable[Record](),
-			counts:  map[string]int64{},
+			counts:  newTable[int64](),
 			effects: newTable[*owedEffect](),
 		}
 	}
@@ -117,7 +117,7 @@ func (s *memoryShard) guard(c Change) error {
 	}
 	for _, a := range c.Add {
 		low, high := a.Room()
-		if n := s.counts[a.Key]; n < low || n > high {
+		if n := s.counts.rows[a.Key]; n < low || n > high {
 			return &GuardError{ErrBound, a.Key}
 		}
 	}
@@ -151,13 +151,26 @@ func (m *Memory) apply(s *memoryShard, c Change) {
 		heap.Fix(&m.due, e.heapIndex)
 	}
 	for _, p := range c.Owe {
-		e := &owedEffect{shard: c.Shard, id: p.ID, kind: p.Kind, due: Millis(p.Due), body: bytes.Clone(p.Body)}
-		s.effects.set(e.id, e)
-		heap.Push(&m.due, e)
+		m.owe(c.Shard, &owedEffect{id: p.ID, kind: p.Kind, due: Millis(p.Due), body: bytes.Clone(p.Body)})
 	}
 	for _, a := range c.Add {
-		s.counts[a.Key] += a.By
+		s.setCount(a.Key, s.counts.rows[a.Key]+a.By)
 	}
+}
+
+func (s *memoryShard) setCount(key string, n int64) {
+	if n == 0 {
+		s.counts.remove(key)
+		return
+	}
+	s.counts.set(key, n)
+}
+
+// owe adds an effect that is not there.
+func (m *Memory) owe(shard int, e *owedEffect) {
+	e.shard = shard
+	m.shards[shard].effects.set(e.id, e)
+	heap.Push(&m.due, e)
 }
 
 // forget takes an effect out, if it is there.
@@ -195,7 +208,7 @@ func (m *Memory) Counts(ctx context.Context, shard int, keys ...string) ([]int64
 	defer m.mu.Unlock()
 	counts := make([]int64, len(keys))
 	for i, key := range keys {
-		counts[i] = m.shards[shard].counts[key]
+		counts[i] = m.shards[shard].counts.rows[key]
 	}
 	return counts, nil
 }
@@ -211,6 +224,45 @@ func (m *Memory) Scan(ctx context.Context, shard int, prefix, cursor string, lim
 		page[i] = page[i].clone()
 	}
 	return page, next, nil
+}
+
+// ScanCounts implements [Store]; the order is that of the keys' bytes.
+func (m *Memory) ScanCounts(ctx context.Context, shard int, prefix, cursor string, limit int) ([]Count, string, error) {
+	if err := m.enter(ctx, shard); err != nil {
+		return nil, "", err
+	}
+	defer m.mu.Unlock()
+	keys, next := m.shards[shard].counts.pageKeys(prefix, cursor, limit)
+	counts := make([]Count, len(keys))
+	for i, key := range keys {
+		counts[i] = Count{key, m.shards[shard].counts.rows[key]}
+	}
+	return counts, next, nil
+}
+
+// Load implements [Store].
+func (m *Memory) Load(ctx context.Context, shard int, rows Rows) error {
+	if err := rows.Validate(); err != nil {
+		return err
+	}
+	if err := m.enter(ctx, shard); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	s := &m.shards[shard]
+	for _, r := range rows.Records {
+		s.records.set(r.Key, r.clone())
+	}
+	for _, c := range rows.Counts {
+		s.setCount(c.Key, c.N)
+	}
+	for _, o := range rows.Effects {
+		m.forget(s, o.ID)
+		m.owe(shard, &owedEffect{
+			id: o.ID, kind: o.Kind, due: Millis(o.Due), try: o.Try, note: o.Note, body: bytes.Clone(o.Body),
+		})
+	}
+	return nil
 }
 
 // Owed implements [Store]; the order is that of the ids' bytes.
@@ -291,6 +343,15 @@ func (t *table[V]) remove(key string) {
 // page returns up to limit rows after the cursor, which is the last key of the
 // page before, and the next cursor.
 func (t *table[V]) page(prefix, cursor string, limit int) (page []V, next string) {
+	keys, next := t.pageKeys(prefix, cursor, limit)
+	for _, key := range keys {
+		page = append(page, t.rows[key])
+	}
+	return page, next
+}
+
+// pageKeys returns the keys of a page.
+func (t *table[V]) pageKeys(prefix, cursor string, limit int) (page []string, next string) {
 	if t.sorted == nil {
 		t.sorted = slices.Sorted(maps.Keys(t.rows))
 	}
@@ -298,15 +359,14 @@ func (t *table[V]) page(prefix, cursor string, limit int) (page []V, next string
 	if met && cursor >= prefix {
 		from++ // the cursor's own row was on the page before
 	}
-	last := ""
 	for _, key := range t.sorted[from:] {
 		if !strings.HasPrefix(key, prefix) {
 			break
 		}
 		if len(page) == max(limit, 1) {
-			return page, last
+			return page, page[len(page)-1]
 		}
-		page, last = append(page, t.rows[key]), key
+		page = append(page, key)
 	}
 	return page, ""
 }

@@ -7,7 +7,8 @@
 //     every write. Expected version 0 means "must be new", so that a seen post,
 //     a claimed code and a lock are all records.
 //   - A count is a bounded integer under a key: units taken, purchases of one
-//     buyer. A count that was never touched is 0.
+//     buyer. A count that was never touched is 0, and one that comes back to 0
+//     leaves nothing behind.
 //   - An effect is something owed to the outside world: a reply, a mail, a
 //     charge, a deadline. It is owed by the commit that decided it, due at a
 //     time, leased by whoever performs it, and then settled or put off. A
@@ -67,8 +68,12 @@ const (
 	MaxKey   = 256       // bytes of a key, an effect's id or its kind
 	MaxValue = 128 << 10 // bytes of a record's value or an effect's body
 	MaxNote  = 512       // bytes of a put-off's note
-	MaxParts = 128       // guards and writes in one Change
+	MaxParts = 128       // guards and writes in one Change, rows in one Load
 )
+
+// MaxCount bounds every count on both sides of 0, whatever its own bounds say:
+// the range in which a script that counts in doubles counts exactly.
+const MaxCount = 1 << 53
 
 var (
 	// ErrConflict: a record is not at the version that was expected, or an
@@ -125,6 +130,11 @@ type Change struct {
 	Add    []Add
 }
 
+// Parts is the number of guards and writes of the Change.
+func (c Change) Parts() int {
+	return len(c.Check) + len(c.Put) + len(c.Settle) + len(c.PutOff) + len(c.Drop) + len(c.Owe) + len(c.Add)
+}
+
 // A Check holds a record to a version without writing it. Version 0: there must
 // be none.
 type Check struct {
@@ -143,7 +153,7 @@ type Put struct {
 
 // An Add moves a count by By. A positive By may not end above Max, a negative one
 // not below Min: a count beyond a bound that was tightened later can still come
-// back.
+// back. Bounds beyond [MaxCount] mean MaxCount.
 type Add struct {
 	Key      string
 	By       int64
@@ -154,16 +164,23 @@ type Add struct {
 // be allowed. It is computed here once, free of overflow, so that each back-end
 // has two comparisons left to do. An Add that can never be allowed has low > high.
 func (a Add) Room() (low, high int64) {
-	low, high = math.MinInt64, math.MaxInt64
+	low, high = -MaxCount, MaxCount
+	least, most := max(a.Min, -MaxCount), min(a.Max, MaxCount)
 	switch {
-	case a.By > 0 && a.Max < math.MinInt64+a.By, a.By < 0 && a.Min > math.MaxInt64+a.By:
+	case a.By > 0 && most < math.MinInt64+a.By, a.By < 0 && least > math.MaxInt64+a.By:
 		return 1, 0
 	case a.By > 0:
-		high = a.Max - a.By
+		high = most - a.By
 	case a.By < 0:
-		low = a.Min - a.By
+		low = least - a.By
 	}
 	return low, high
+}
+
+// A Count is a count as it was read.
+type Count struct {
+	Key string
+	N   int64
 }
 
 // An Effect is something owed. ID is unique within its shard while the effect is
@@ -207,6 +224,13 @@ type Owed struct {
 	Note string
 }
 
+// Rows are what a store holds, as [Store.Load] takes it over from another one.
+type Rows struct {
+	Records []Record
+	Counts  []Count
+	Effects []Owed // of the shard that they are loaded into, whatever they say
+}
+
 // A Store keeps records, counts and effects. All methods may be called at once
 // from many goroutines. Values handed in are not kept, values handed out belong
 // to the caller.
@@ -228,6 +252,9 @@ type Store interface {
 	// at least once; the order is the back-end's.
 	Scan(ctx context.Context, shard int, prefix, cursor string, limit int) (recs []Record, next string, err error)
 
+	// ScanCounts reads the counts of a shard that are not 0, in the manner of Scan.
+	ScanCounts(ctx context.Context, shard int, prefix, cursor string, limit int) (counts []Count, next string, err error)
+
 	// Lease hands out effects that are due at now, at most limit of them, the
 	// longest due first within a shard, for the caller to perform before until,
 	// which is after now. It hands out none only if none is due. A lease tells
@@ -237,6 +264,12 @@ type Store interface {
 
 	// Owed reads the effects of a shard in the manner of Scan.
 	Owed(ctx context.Context, shard int, cursor string, limit int) (owed []Owed, next string, err error)
+
+	// Load writes rows as they stood in another store, versions and tries included,
+	// in the place of what is there under their keys. No guard is looked at, and
+	// nobody holds a lease of what was loaded: it is for copying into a store that
+	// nobody serves. It happens whole or not at all, and may be done again.
+	Load(ctx context.Context, shard int, rows Rows) error
 
 	// Close waits for what is under way and lets go. Afterwards every method
 	// returns ErrClosed.
@@ -249,9 +282,8 @@ func (c Change) Validate() error {
 	if err := ValidShard(c.Shard); err != nil {
 		return err
 	}
-	parts := len(c.Check) + len(c.Put) + len(c.Settle) + len(c.PutOff) + len(c.Drop) + len(c.Owe) + len(c.Add)
-	if parts == 0 || parts > MaxParts {
-		return fmt.Errorf("%w: %d parts", ErrInvalid, parts)
+	if n := c.Parts(); n == 0 || n > MaxParts {
+		return fmt.Errorf("%w: %d parts", ErrInvalid, n)
 	}
 	var v validation
 	records, counts, effects := map[string]bool{}, map[string]bool{}, map[string]bool{}
@@ -276,13 +308,36 @@ func (c Change) Validate() error {
 		v.key(effects, id)
 	}
 	for _, e := range c.Owe {
-		v.key(effects, e.ID)
-		v.want(len(e.Kind) <= MaxKey, e.ID, "kind too long")
-		v.size(e.ID, e.Body)
+		v.effect(effects, e)
 	}
 	for _, a := range c.Add {
 		v.key(counts, a.Key)
 		v.want(a.Min <= a.Max, a.Key, "bounds crossed")
+	}
+	return v.err
+}
+
+// Validate says whether rows can be loaded, as an error that wraps ErrInvalid.
+// Every back-end calls it first.
+func (r Rows) Validate() error {
+	parts := len(r.Records) + len(r.Counts) + len(r.Effects)
+	if parts == 0 || parts > MaxParts {
+		return fmt.Errorf("%w: %d rows", ErrInvalid, parts)
+	}
+	var v validation
+	records, counts, effects := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, rec := range r.Records {
+		v.key(records, rec.Key)
+		v.size(rec.Key, rec.Value)
+		v.want(rec.Version > 0 && rec.Value != nil, rec.Key, "no record")
+	}
+	for _, c := range r.Counts {
+		v.key(counts, c.Key)
+		v.want(c.N >= -MaxCount && c.N <= MaxCount, c.Key, "count too large")
+	}
+	for _, e := range r.Effects {
+		v.effect(effects, e.Effect)
+		v.want(e.Try >= 0 && len(e.Note) <= MaxNote, e.ID, "negative try, or note too long")
 	}
 	return v.err
 }
@@ -319,6 +374,12 @@ func (v *validation) key(seen map[string]bool, key string) {
 	v.want(key != "" && len(key) <= MaxKey, key, "bad key length")
 	v.want(!seen[key], key, "named twice")
 	seen[key] = true
+}
+
+func (v *validation) effect(seen map[string]bool, e Effect) {
+	v.key(seen, e.ID)
+	v.want(len(e.Kind) <= MaxKey, e.ID, "kind too long")
+	v.size(e.ID, e.Body)
 }
 
 func (v *validation) size(key string, value []byte) {

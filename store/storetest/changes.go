@@ -51,7 +51,7 @@ func guardsBeforeWrites(s subject) {
 			Add:    []store.Add{{Key: "have", By: -1}, {Key: "fresh", By: 1, Max: 1}},
 		}
 	}
-	before := picture(s, s, shard, "have", "fresh", "full")
+	before := picture(s, s, shard)
 	for _, wrong := range []struct {
 		name string
 		err  error
@@ -69,7 +69,7 @@ func guardsBeforeWrites(s subject) {
 		c := right()
 		wrong.put(&c)
 		s.refused(c, wrong.err, wrong.key)
-		if after := picture(s, s, shard, "have", "fresh", "full"); after != before {
+		if after := picture(s, s, shard); after != before {
 			s.Fatalf("a Change that failed at %s left something:\n%s\nbefore:\n%s", wrong.name, after, before)
 		}
 	}

@@ -22,12 +22,12 @@ func Reopen(t *testing.T, open func(t *testing.T) store.Store) {
 		Add:    []store.Add{{Key: "have", By: -2, Max: 5}},
 	})
 	for range 3 {
-		before := picture(s, s, shard, "have")
+		before := picture(s, s, shard)
 		if err := s.Close(); err != nil {
 			t.Fatalf("Close: %v", err)
 		}
 		s.Store = open(t)
-		if after := picture(s, s, shard, "have"); after != before {
+		if after := picture(s, s, shard); after != before {
 			t.Fatalf("after opening again:\n%s\nbefore:\n%s", after, before)
 		}
 	}
