@@ -311,7 +311,7 @@ func TestEndedByTheClock(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	root := t.TempDir() // no module
-	for _, command := range []string{"check", "test", "fuzz"} {
+	for _, command := range []string{"check", "test", "fuzz", "faults"} {
 		if code, stdout, _ := dev(t, root, command, "--help"); code != 0 || !strings.Contains(stdout, "go run ./cmd/dev "+command) {
 			t.Errorf("%s --help: exit code %d, without an example:\n%s", command, code, stdout)
 		}

@@ -3,6 +3,7 @@
 //	go run ./cmd/dev check    formatting, vet, staticcheck, the direction of imports, go.mod, known holes
 //	go run ./cmd/dev test     installs what the tests need (Debian), checks, then tests with the race detector
 //	go run ./cmd/dev fuzz     runs every fuzz test for a while
+//	go run ./cmd/dev faults   puts faults into the code, each of which a test must catch
 //
 // It needs Go and nothing else; test brings the rest. It exits with 0 when all
 // is well, with 1 when a step failed, and with 2 when it was called wrongly or
@@ -31,9 +32,10 @@ const module = "hashtill"
 var errUsage = errors.New("usage")
 
 type cli struct {
-	Check checkCommand `cmd:"" help:"Check the code without running it."`
-	Test  testCommand  `cmd:"" help:"Install what the tests need, check, and test everything with the race detector."`
-	Fuzz  fuzzCommand  `cmd:"" help:"Run every fuzz test for a while."`
+	Check  checkCommand  `cmd:"" help:"Check the code without running it."`
+	Test   testCommand   `cmd:"" help:"Install what the tests need, check, and test everything with the race detector."`
+	Fuzz   fuzzCommand   `cmd:"" help:"Run every fuzz test for a while."`
+	Faults faultsCommand `cmd:"" help:"Put deliberate faults into the code, each of which a test must catch."`
 }
 
 func main() {

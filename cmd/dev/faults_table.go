@@ -1,0 +1,183 @@
+package main
+
+// The tests that faults are tried on.
+var (
+	memoryTests   = testSet{pkg: "./store", run: "^TestMemory$"}
+	outboxTests   = testSet{pkg: "./store", run: "^TestOutbox"}
+	contractTests = testSet{pkg: "./store/sqlite", run: "^(TestStore|TestReopen|TestLife)$"}
+	sqliteTests   = testSet{pkg: "./store/sqlite", run: "^(TestWithdrawn|TestQueueBounded|TestDatabaseFull|TestSettings|TestPlans)$"}
+	// Without what compares the table with its picture, which any change of the
+	// table would catch, and without the random lives, which differ at each run.
+	offersTests = testSet{pkg: "./offers", run: "^Test", skip: "^(TestDiagramIsTheTable|TestTableHasARowForEverything|TestStepHoldsItsPromises)$"}
+)
+
+// Files with many faults.
+const (
+	theContract  = "store/store.go"
+	theMemory    = "store/memory.go"
+	theOutbox    = "store/outbox.go"
+	sqliteCommit = "store/sqlite/commit.go"
+	sqliteLoad   = "store/sqlite/load.go"
+	sqliteRead   = "store/sqlite/read.go"
+	sqliteWriter = "store/sqlite/writer.go"
+	theStep      = "offers/step.go"
+	theShop      = "offers/shop.go"
+)
+
+// faultTable has all faults, by group. To add one, choose a text that stands once
+// in its file and is not likely to move: a condition rather than its lines.
+var faultTable = []fault{
+	// What every back-end asks package store.
+	{"contract/due-rounded-down", theContract, "\t\tms++\n", "\t\t_ = ms\n", memoryTests},
+	{"contract/bound-one-too-high", theContract, "high = most - a.By", "high = most - a.By + 1", memoryTests},
+	{"contract/lower-bound-one-too-low", theContract, "low = least - a.By", "low = least - a.By - 1", memoryTests},
+	{"contract/named-twice", theContract, "v.want(!seen[key], ", "v.want(true, ", memoryTests},
+	{"contract/lease-ends-as-it-begins", theContract, "if Millis(until) <= now", "if Millis(until) < now", memoryTests},
+
+	{"memory/guard-after-write", theMemory, "\tfor _, p := range c.Settle {\n\t\tif !s.holds(",
+		"\tfor _, p := range c.Put {\n\t\tif p.Value != nil {\n\t\t\ts.records.set(p.Key, Record{Key: p.Key, Version: p.Version + 1, Value: p.Value})\n\t\t}\n\t}\n" +
+			"\tfor _, p := range c.Settle {\n\t\tif !s.holds(", memoryTests},
+	{"memory/lease-never-expires", theMemory, "e.due = Millis(until)", "e.due = Millis(until.AddDate(100, 0, 0))", memoryTests},
+	{"memory/bound-ignored", theMemory, "n < low || n > high", "n < low && n > high", memoryTests},
+	{"memory/settled-by-the-wrong-try", theMemory, "e.leased && e.try == try", "e.leased && try > 0", memoryTests},
+	{"memory/settled-without-a-lease", theMemory, "e.leased && e.try == try", "e.try == try", memoryTests},
+	{"memory/version-not-checked", theMemory,
+		"range c.Put {\n\t\tif s.records.rows[p.Key].Version != p.Version",
+		"range c.Put {\n\t\tif p.Version < 0", memoryTests},
+	{"memory/check-not-checked", theMemory,
+		"range c.Check {\n\t\tif s.records.rows[p.Key].Version != p.Version",
+		"range c.Check {\n\t\tif p.Version < 0", memoryTests},
+	{"memory/version-stands-still", theMemory, "Version: p.Version + 1", "Version: max(p.Version, 1)", memoryTests},
+	{"memory/removal-leaves-the-record", theMemory, "s.records.remove(p.Key)", "s.records.set(p.Key, Record{Key: p.Key})", memoryTests},
+	{"memory/owe-overwrites", theMemory, "s.effects.rows[e.ID]; owed {", "s.effects.rows[e.ID]; owed && e.ID == \"\" {", memoryTests},
+	{"memory/drop-drops-nothing", theMemory, "range c.Drop {\n\t\tm.forget(s, id)", "range c.Drop {\n\t\t_ = id", memoryTests},
+	{"memory/put-off-forgets-the-note", theMemory, "= false, Millis(p.Due), p.Note", "= false, Millis(p.Due), \"\"", memoryTests},
+	{"memory/put-off-keeps-the-lease", theMemory, "= false, Millis(p.Due), p.Note", "= true, Millis(p.Due), p.Note", memoryTests},
+	{"memory/put-off-forgets-the-time", theMemory, "= false, Millis(p.Due), p.Note", "= false, e.due, p.Note", memoryTests},
+	{"memory/due-rounded-down", theMemory, "kind: p.Kind, due: Millis(p.Due)", "kind: p.Kind, due: p.Due.UnixMilli()", memoryTests},
+	{"memory/due-not-kept-in-order", theMemory, "heap.Fix(&m.due, e.heapIndex)", "_ = e.heapIndex", memoryTests},
+	{"memory/handed-out-late", theMemory, "m.due[0].due <= now.UnixMilli()", "m.due[0].due < now.UnixMilli()", memoryTests},
+	{"memory/handed-out-early", theMemory, "m.due[0].due <= now.UnixMilli()", "m.due[0].due <= now.UnixMilli()+1", memoryTests},
+	{"memory/lease-above-its-limit", theMemory, "len(leases) < limit", "len(leases) <= limit", memoryTests},
+	{"memory/try-not-counted", theMemory, "\t\te.try++\n", "\t\te.try = 1\n", memoryTests},
+	{"memory/page-loses-its-border", theMemory, "return page, page[len(page)-1]", "return page, key", memoryTests},
+	{"memory/scan-of-all-prefixes", theMemory,
+		"if !strings.HasPrefix(key, prefix) {",
+		"if !strings.HasPrefix(key, prefix[:len(prefix)/2]) {", memoryTests},
+	{"memory/pages-not-made-anew", theMemory, "\tdelete(t.rows, key)\n\tt.sorted = nil\n", "\tdelete(t.rows, key)\n", memoryTests},
+	{"memory/zero-count-stays", theMemory, "if n == 0 {", "if n == 0 && key == \"\" {", memoryTests},
+	{"memory/value-shared", theMemory, "\tr.Value = bytes.Clone(r.Value)\n", "", memoryTests},
+	{"memory/load-keeps-the-lease", theMemory, "due: Millis(o.Due), try: o.Try,", "due: Millis(o.Due), try: o.Try, leased: o.Try > 0,", memoryTests},
+	{"memory/load-adds-to-the-count", theMemory, "s.setCount(c.Key, c.N)", "s.setCount(c.Key, c.N+s.counts.rows[c.Key])", memoryTests},
+	{"memory/load-forgets-the-try", theMemory, "due: Millis(o.Due), try: o.Try,", "due: Millis(o.Due),", memoryTests},
+
+	{"sqlite/guard-after-write", sqliteWriter, `w.exec("ROLLBACK TO job")`, "error(nil)", contractTests},
+	{"sqlite/lease-never-expires", sqliteCommit, "SET due = ?, try = try + 1,", "SET due = ? + 3155760000000, try = try + 1,", contractTests},
+	{"sqlite/bound-ignored", sqliteCommit, "), 0) BETWEEN ?4 AND ?5", "), 0) BETWEEN ?4 - 1000 AND ?5 + 1000", contractTests},
+	{"sqlite/bound-ignored-at-zero", sqliteCommit, "AND n BETWEEN ?4 AND ?5", "AND n BETWEEN ?4 - 1000 AND ?5 + 1000", contractTests},
+	{"sqlite/settled-by-the-wrong-try", sqliteCommit,
+		"`DELETE FROM effect WHERE shard = ? AND id = ? AND try = ? AND",
+		"`DELETE FROM effect WHERE shard = ? AND id = ? AND ? > 0 AND", contractTests},
+	{"sqlite/settled-without-a-lease", sqliteCommit,
+		"`DELETE FROM effect WHERE shard = ? AND id = ? AND try = ? AND leased = 1`",
+		"`DELETE FROM effect WHERE shard = ? AND id = ? AND try = ?`", contractTests},
+	{"sqlite/put-off-by-the-wrong-try", sqliteCommit,
+		"note = ? WHERE shard = ? AND id = ? AND try = ? AND",
+		"note = ? WHERE shard = ? AND id = ? AND ? > 0 AND", contractTests},
+	{"sqlite/version-not-checked", sqliteCommit,
+		"value = ? WHERE shard = ? AND key = ? AND version = ?",
+		"value = ? WHERE shard = ? AND key = ? AND ? > 0", contractTests},
+	{"sqlite/removed-at-any-version", sqliteCommit,
+		"`DELETE FROM record WHERE shard = ? AND key = ? AND version = ?`",
+		"`DELETE FROM record WHERE shard = ? AND key = ? AND ? > 0`", contractTests},
+	{"sqlite/check-not-checked", sqliteCommit, "if version != p.Version {", "if version < 0 {", contractTests},
+	{"sqlite/version-stands-still", sqliteCommit, "SET version = version + 1,", "SET version = version,", contractTests},
+	{"sqlite/removal-leaves-the-record", sqliteCommit, "`DELETE FROM record WHERE", "`UPDATE record SET version = 0 WHERE", contractTests},
+	{"sqlite/owe-overwrites", sqliteCommit, "'', ?) ON CONFLICT DO NOTHING", "'', ?) ON CONFLICT DO UPDATE SET body = excluded.body", contractTests},
+	{"sqlite/drop-drops-nothing", sqliteCommit,
+		"w.change(`DELETE FROM effect WHERE",
+		"w.change(`DELETE FROM effect WHERE leased < 0 AND", contractTests},
+	{"sqlite/put-off-forgets-the-note", sqliteCommit, "store.Millis(p.Due), p.Note,", "store.Millis(p.Due), \"\",", contractTests},
+	{"sqlite/put-off-keeps-the-lease", sqliteCommit, "leased = 0, note = ? WHERE", "leased = 1, note = ? WHERE", contractTests},
+	{"sqlite/due-rounded-down", sqliteCommit, "e.Kind, store.Millis(e.Due)", "e.Kind, e.Due.UnixMilli()", contractTests},
+	{"sqlite/try-not-counted", sqliteCommit, "SET due = ?, try = try + 1,", "SET due = ?, try = max(try, 1),", contractTests},
+	{"sqlite/lease-takes-others", sqliteCommit,
+		"(SELECT shard, id FROM effect WHERE due <= ? ORDER BY due, shard, id",
+		"(SELECT shard, id FROM effect WHERE due <= ? ORDER BY id, shard, due", contractTests},
+	{"sqlite/zero-count-stays", sqliteCommit, " WHERE n + excluded.n <> 0`", "`", contractTests},
+	{"sqlite/page-loses-its-border", sqliteRead, "return recs[:limit], recs[limit-1].Key", "return recs[:limit], recs[limit].Key", contractTests},
+	{"sqlite/counts-lose-their-border", sqliteRead,
+		"return counts[:limit], counts[limit-1].Key",
+		"return counts[:limit], counts[limit].Key", contractTests},
+	{"sqlite/owed-lose-their-border", sqliteRead, "return owed[:limit], owed[limit-1].ID", "return owed[:limit], owed[limit].ID", contractTests},
+	{"sqlite/prefix-without-an-end", sqliteRead, "if prefix[i] < 0xff {", "if prefix[i] < 0x7f {", contractTests},
+	{"sqlite/reads-many-moments", sqliteRead, "if len(keys) > 1 {", "if len(keys) > 1000000 {", contractTests},
+	{"sqlite/load-keeps-the-lease", sqliteLoad, "try = excluded.try, leased = 0,", "try = excluded.try,", contractTests},
+	{"sqlite/load-adds-to-the-count", sqliteLoad, "SET n = excluded.n", "SET n = n + excluded.n", contractTests},
+	{"sqlite/load-forgets-the-note", sqliteLoad, "note = excluded.note, ", "", contractTests},
+	{"sqlite/one-guard-fails-the-batch", sqliteWriter, "errors.As(j.err, &guard)", "errors.As(j.err, &guard) && j.parts < 0", contractTests},
+	{"sqlite/answered-before-the-commit", sqliteWriter, `w.exec("COMMIT")`, `w.exec("ROLLBACK")`, contractTests},
+	{"sqlite/withdrawn-and-done", sqliteWriter,
+		"return j.ctx.Err() == nil && j.taken.CompareAndSwap(false, true)",
+		"return j.taken.CompareAndSwap(false, true) || true", sqliteTests},
+	{"sqlite/failed-commit-is-success", sqliteWriter, `j.err = fmt.Errorf("sqlite: %w", err)`, `_ = fmt.Errorf("sqlite: %w", err)`, sqliteTests},
+	{"sqlite/queue-without-a-bound", sqliteWriter, "make(chan *job, maxBatch)", "make(chan *job, 100*maxBatch)", sqliteTests},
+	{"sqlite/not-synced", "store/sqlite/sqlite.go", `"synchronous(FULL)"`, `"synchronous(NORMAL)"`, sqliteTests},
+	{"sqlite/no-index-of-what-is-due", "store/sqlite/schema.sql", "ON effect (due, shard, id)", "ON effect (kind)", sqliteTests},
+
+	{"outbox/outlives-its-lease", theOutbox, "l.Until.Sub(o.Now()) - o.margin()", "l.Until.Sub(o.Now()) + o.margin()", outboxTests},
+	{"outbox/begins-after-the-lease", theOutbox, "o.margin(); left > 0 {", "o.margin(); left > -time.Hour {", outboxTests},
+	{"outbox/performed-twice-at-once", theOutbox, "\t\t\to.perform(work, l)\n", "\t\t\to.perform(work, l)\n\t\t\to.perform(work, l)\n", outboxTests},
+	{"outbox/panic-not-recovered", theOutbox, "p := recover(); p", "p := any(nil); p", outboxTests},
+	{"outbox/share-ignored", theOutbox, "o.busy[l.Kind] > o.Share", "o.busy[l.Kind] > o.Workers", outboxTests},
+	{"outbox/share-never-given-back", theOutbox, "\t\to.busy[kind]--\n", "", outboxTests},
+	{"outbox/crowded-forgets-the-note", theOutbox, "o.putOff(work, log, l, due, l.Note)", "o.putOff(work, log, l, due, \"\")", outboxTests},
+	{"outbox/crowded-waits-too-long", theOutbox, "min(o.delay(l.Try), maxCrowdDelay)", "maxDelay", outboxTests},
+	{"outbox/later-ignored", theOutbox, "due = later.At", "_ = later.At", outboxTests},
+	{"outbox/grace-ignored", theOutbox, "time.AfterFunc(o.Grace, cutOff)", "time.AfterFunc(0, cutOff)", outboxTests},
+	{"outbox/grace-without-an-end", theOutbox, "time.AfterFunc(o.Grace, cutOff)", "time.AfterFunc(time.Hour, cutOff)", outboxTests},
+	{"outbox/cut-off-with-the-caller", theOutbox, "context.WithCancel(context.WithoutCancel(ctx))", "context.WithCancel(ctx)", outboxTests},
+	{"outbox/cut-off-gives-nothing-back", theOutbox,
+		"context.WithTimeout(context.WithoutCancel(work), o.margin())",
+		"context.WithTimeout(work, o.margin())", outboxTests},
+	{"outbox/leases-what-must-wait", theOutbox, "now.Add(o.LeaseFor), workers)", "now.Add(o.LeaseFor), workers+1)", outboxTests},
+	{"outbox/loses-workers", theOutbox, "range workers - len(leases) {", "range workers - len(leases) - 1 {", outboxTests},
+	{"outbox/nudge-ignored", theOutbox, "pause(ctx, o.nudge, o.Poll)", "pause(ctx, nil, o.Poll)", outboxTests},
+	{"outbox/never-polls", theOutbox, "pause(ctx, o.nudge, o.Poll)", "pause(ctx, o.nudge, 100*time.Hour)", outboxTests},
+	{"outbox/no-back-off", theOutbox, "firstDelay<<max(doublings, 0)", "firstDelay", outboxTests},
+	{"outbox/back-off-without-an-end", theOutbox, "d := maxDelay", "d := 2 * maxDelay", outboxTests},
+	{"outbox/idle-while-busy", theOutbox, "quiet := o.inFlight == 0", "quiet := o.inFlight >= 0", outboxTests},
+	{"outbox/ends-when-the-store-is-away", theOutbox, "\t\t\tfailures++\n", "\t\t\treturn err\n", outboxTests},
+	{"outbox/note-cut-within-a-letter", theOutbox, "!utf8.RuneStart(text[end])", "end > MaxNote && !utf8.RuneStart(text[end])", outboxTests},
+
+	{"offers/late-click-accepted", theStep,
+		"on: LinkPressed, when: late, refuse: LinkExpired}",
+		"on: LinkPressed, when: late, to: Confirmed, do: (*step).confirm}", offersTests},
+	{"offers/late-code-accepted", theStep,
+		"{from: in(Asked, Coded), on: CodeEchoed, when: late, do: (*step).tellCodeExpired}",
+		"{from: in(Asked, Coded), on: CodeEchoed, when: late, to: Echoed, do: (*step).echo}", offersTests},
+	{"offers/late-by-an-instant", theStep, "!s.now.Before(s.p.Deadline())", "s.now.After(s.p.Deadline())", offersTests},
+	{"offers/echo-of-another-account", theStep, "s.ev.By != s.p.Buyer", "s.ev.By.Network != s.p.Buyer.Network", offersTests},
+	{"offers/echo-from-another-network", theStep, "s.ev.By != s.p.Buyer", "s.ev.By.ID != s.p.Buyer.ID", offersTests},
+	{"offers/old-link-accepted", theStep, "s.ev.Round != s.p.Round", "s.ev.Round < 0", offersTests},
+	{"offers/units-back-before-the-void", theStep, "func (s *step) void() {\n", "func (s *step) void() {\n\ts.release()\n", offersTests},
+	{"offers/units-never-back", theStep, "func (s *step) release() { s.p.Held = 0 }", "func (s *step) release() {}", offersTests},
+	{"offers/stranger-holds-units", theStep, "s.p.Reason = NotRegistered", "s.p.Reason, s.p.Held = NotRegistered, s.p.Quantity", offersTests},
+	{"offers/charge-owed-twice", theStep, "\ts.do(Charge, s.p.Attempt)\n", "\ts.do(Charge, s.p.Attempt)\n\ts.do(Charge, s.p.Attempt+1)\n", offersTests},
+	{"offers/second-press-charges-again", theStep,
+		"{from: in(Confirmed, Challenged), on: LinkPressed}",
+		"{from: in(Confirmed, Challenged), on: LinkPressed, do: (*step).confirm}", offersTests},
+	{"offers/outcome-of-an-old-attempt", theStep, "s.ev.Attempt != s.p.Attempt", "s.ev.Attempt < 0", offersTests},
+	{"offers/late-money-kept", theStep, "\ts.p.PaidAt = s.now\n\ts.refund()\n", "\ts.p.PaidAt = s.now\n", offersTests},
+	{"offers/late-payment-not-voided", theStep, "\t\ts.p.Intent = s.ev.Intent\n\t\ts.do(Void, 0)\n", "\t\ts.p.Intent = s.ev.Intent\n", offersTests},
+	{"offers/stock-not-counted", theShop, "int64(o.Stock[after.Variant]), int64(o.PerBuyer)", "most, int64(o.PerBuyer)", offersTests},
+	{"offers/limit-of-a-buyer-ignored", theShop,
+		"int64(o.Stock[after.Variant]), int64(o.PerBuyer)",
+		"int64(o.Stock[after.Variant]), mostBought", offersTests},
+	{"offers/units-counted-once-only", theShop,
+		"int64(after.Held - before.Held); units != 0",
+		"int64(after.Held - before.Held); units > 0", offersTests},
+	{"offers/decided-by-an-old-offer", theShop, "c.Check = []store.Check{{", "_ = []store.Check{{", offersTests},
+	{"offers/outcome-not-settled", theShop, "c.Settle = []store.Settle{*settle}", "_ = *settle", offersTests},
+	{"offers/old-deadline-not-dropped", theShop, "c.Drop = append(c.Drop, id)", "_ = id", offersTests},
+}
