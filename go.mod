@@ -13,6 +13,7 @@ require (
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // stand-in mail server: logins
 	github.com/emersion/go-smtp v0.25.1 // stand-in mail server
 	github.com/nicksnyder/go-i18n/v2 v2.7.0 // words and plurals by language
+	github.com/redis/go-redis/v9 v9.23.0 // Redis and Redis Cluster
 	github.com/rogpeppe/go-internal v1.16.0 // tests: the command as it is typed
 	github.com/stripe/stripe-go/v76 v76.25.0 // Stripe
 	github.com/wneessen/go-mail v0.8.1 // sends mail
@@ -35,7 +36,6 @@ require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
-	github.com/redis/go-redis/v9 v9.23.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.54.0 // indirect

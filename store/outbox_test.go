@@ -495,3 +495,66 @@ func TestOutboxWaitIdle(t *testing.T) {
 		pass(5 * time.Second)
 	})
 }
+
+// slowStore hands out leases only when they are nearly or wholly over.
+type slowStore struct {
+	store.Store
+	takes time.Duration
+}
+
+func (s slowStore) Lease(ctx context.Context, now, until time.Time, limit int) ([]store.Lease, error) {
+	leases, err := s.Store.Lease(ctx, now, until, limit)
+	if len(leases) > 0 {
+		<-time.After(s.takes)
+	}
+	return leases, err
+}
+
+// What comes after the end of its lease is another try's by then.
+func TestOutboxLeaseTooLate(t *testing.T) {
+	withPost(t, func(o *store.Outbox) { o.Store = slowStore{o.Store, o.LeaseFor + time.Minute} }, nothing, func(p *post) {
+		p.owe("mail", "e", 0)
+		p.box.Nudge()
+		pass(3 * time.Minute)
+		p.wantCalls()
+	})
+}
+
+// What waits for its kind keeps the note of its last failure, and however often it
+// has been tried, it comes back soon.
+func TestOutboxCrowdedKeepsNote(t *testing.T) {
+	hang := func(_ *post, ctx context.Context, _ store.Lease) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	withPost(t, func(o *store.Outbox) { o.Workers, o.Share = 2, 1 }, hang, func(p *post) {
+		now := time.Now()
+		rows := store.Rows{Effects: []store.Owed{
+			{Effect: store.Effect{ID: "first", Kind: "mail", Due: now.Add(-time.Second)}},
+			{Effect: store.Effect{ID: "second", Kind: "mail", Due: now}, Try: 20, Note: "mail server says 451"},
+		}}
+		if err := p.box.Store.Load(t.Context(), store.ShardOf("second"), rows); err != nil {
+			p.Fatal(err)
+		}
+		p.box.Nudge()
+		synctest.Wait()
+		p.wantCalls("first/1")
+		if o := p.owed("second"); o.Try != 21 || o.Note != "mail server says 451" || o.Due.Sub(now) > 30*time.Second {
+			p.Errorf("it stands as %+v", o)
+		}
+	})
+}
+
+func TestOutboxNoteIsCutBetweenLetters(t *testing.T) {
+	do := func(*post, context.Context, store.Lease) error {
+		return errors.New("x" + strings.Repeat("é", store.MaxNote))
+	}
+	withPost(t, nil, do, func(p *post) {
+		p.owe("mail", "e", 0)
+		p.box.Nudge()
+		synctest.Wait()
+		if note := p.owed("e").Note; !utf8.ValidString(note) || len(note) != store.MaxNote-1 {
+			p.Errorf("note of %d bytes, valid %v", len(note), utf8.ValidString(note))
+		}
+	})
+}

@@ -214,7 +214,7 @@ func TestGoTestArgs(t *testing.T) {
 
 func TestInstall(t *testing.T) {
 	const update = "update"
-	const all = "install --yes --no-install-recommends gcc libc6-dev chromium fonts-noto-core"
+	const all = "install --yes --no-install-recommends gcc libc6-dev redis-server chromium fonts-noto-core"
 	for _, test := range []struct {
 		name   string
 		root   bool
@@ -225,9 +225,9 @@ func TestInstall(t *testing.T) {
 		prints string
 	}{
 		{name: "a fresh Debian", root: true, has: "apt-get", runs: []string{update, all}, prints: "needs gcc: the race detector needs cgo\n"},
-		{name: "some", root: true, has: "apt-get gcc libc6-dev", runs: []string{update, "install --yes --no-install-recommends chromium fonts-noto-core"}},
-		{name: "all", root: true, has: "apt-get gcc libc6-dev chromium fonts-noto-core"},
-		{name: "all, not root", has: "apt-get gcc libc6-dev chromium fonts-noto-core"},
+		{name: "some", root: true, has: "apt-get gcc libc6-dev", runs: []string{update, "install --yes --no-install-recommends redis-server chromium fonts-noto-core"}},
+		{name: "all", root: true, has: "apt-get gcc libc6-dev redis-server chromium fonts-noto-core"},
+		{name: "all, not root", has: "apt-get gcc libc6-dev redis-server chromium fonts-noto-core"},
 		{name: "not root", has: "apt-get", err: errUsage, prints: "\n  sudo apt-get update && sudo DEBIAN_FRONTEND=noninteractive apt-get " + all + "\n"},
 		{name: "not Debian", root: true, prints: "no apt-get here"},
 		{name: "no network", root: true, has: "apt-get", breaks: update, runs: []string{update}, err: errors.New("failed: apt-get")},

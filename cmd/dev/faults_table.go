@@ -6,6 +6,8 @@ var (
 	outboxTests   = testSet{pkg: "./store", run: "^TestOutbox"}
 	contractTests = testSet{pkg: "./store/sqlite", run: "^(TestStore|TestReopen|TestLife)$"}
 	sqliteTests   = testSet{pkg: "./store/sqlite", run: "^(TestWithdrawn|TestQueueBounded|TestDatabaseFull|TestSettings|TestPlans)$"}
+	redisTests    = testSet{pkg: "./store/redis", run: "^(TestStore|TestLife|TestReopen|TestAnswerLost|TestLeaseAnswerLost|TestBatchNumbers|TestScriptsFlushed|TestKeys)$"}
+	clusterTests  = testSet{pkg: "./store/redis", run: "^TestCluster$"}
 	// Without what compares the table with its picture, which any change of the
 	// table would catch, and without the random lives, which differ at each run.
 	offersTests = testSet{pkg: "./offers", run: "^Test", skip: "^(TestDiagramIsTheTable|TestTableHasARowForEverything|TestStepHoldsItsPromises)$"}
@@ -20,6 +22,9 @@ const (
 	sqliteLoad   = "store/sqlite/load.go"
 	sqliteRead   = "store/sqlite/read.go"
 	sqliteWriter = "store/sqlite/writer.go"
+	redisCommit  = "store/redis/commit.lua"
+	redisLease   = "store/redis/lease.lua"
+	redisKeys    = "store/redis/keys.go"
 	theStep      = "offers/step.go"
 	theShop      = "offers/shop.go"
 )
@@ -124,6 +129,31 @@ var faultTable = []fault{
 	{"sqlite/queue-without-a-bound", sqliteWriter, "make(chan *job, maxBatch)", "make(chan *job, 100*maxBatch)", sqliteTests},
 	{"sqlite/not-synced", "store/sqlite/sqlite.go", `"synchronous(FULL)"`, `"synchronous(NORMAL)"`, sqliteTests},
 	{"sqlite/no-index-of-what-is-due", "store/sqlite/schema.sql", "ON effect (due, shard, id)", "ON effect (kind)", sqliteTests},
+
+	{"redis/missing-hash-tag", redisKeys, `{ return shardTag[shard] + "c:" + key }`, `{ return strconv.Itoa(shard) + ":c:" + key }`, clusterTests},
+	{"redis/guard-after-write", redisCommit, "    if letter then wrong = letter .. op end\n", "    if letter then wrong = letter .. op else write[ARGV[i]](i + 1) end\n", redisTests},
+	{"redis/lease-never-expires", redisLease, "redis.call('ZADD', KEYS[1], ARGV[2], id)", "redis.call('ZREM', KEYS[1], id)", redisTests},
+	{"redis/bound-ignored", redisCommit, "n < tonumber(ARGV[i + 3]) or n > tonumber(ARGV[i + 4])", "n < tonumber(ARGV[i + 3])", redisTests},
+	{"redis/lower-bound-ignored", redisCommit, "n < tonumber(ARGV[i + 3]) or n > tonumber(ARGV[i + 4])", "n > tonumber(ARGV[i + 4])", redisTests},
+	{"redis/settled-by-the-wrong-try", redisCommit, "held[1] ~= ARGV[try] or held[2]", "held[2]", redisTests},
+	{"redis/settled-without-a-lease", redisCommit, "held[1] ~= ARGV[try] or held[2] ~= '1'", "held[1] ~= ARGV[try]", redisTests},
+	{"redis/version-not-checked", redisCommit, "p = function(i) return conflict(i, i + 2) end", "p = function(i) return false end", redisTests},
+	{"redis/removal-not-checked", redisCommit, "x = function(i) return conflict(i, i + 2) end", "x = function(i) return false end", redisTests},
+	{"redis/owe-overwrites", redisCommit, "redis.call('EXISTS', key(i)) == 1 and 'c'", "false", redisTests},
+	{"redis/drop-drops-nothing", redisCommit, "d = function(i) forget(i, i + 1, ARGV[i + 2]) end", "d = function(i) end", redisTests},
+	{"redis/put-off-keeps-the-lease", redisCommit, "'leased', '0', 'note', ARGV[i + 3]", "'leased', '1', 'note', ARGV[i + 3]", redisTests},
+	{"redis/put-off-forgets-the-note", redisCommit, "'note', ARGV[i + 3]", "'note', ''", redisTests},
+	{"redis/zero-stays", redisCommit, "if n == 0 then", "if n == 0.5 then", redisTests},
+	{"redis/count-not-listed", redisCommit, "elseif n == tonumber(ARGV[i + 2]) then", "elseif n == 0.5 then", redisTests},
+	{"redis/record-not-listed", redisCommit, "if ARGV[i + 2] == '0' then redis.call('ZADD', key(i + 1), 0, ARGV[i + 4]) end", "", redisTests},
+	{"redis/done-again", redisCommit, "if seen == number then return answer end", "", redisTests},
+	{"redis/late-batch-done", redisCommit, "if seen > number then", "if seen > number + 1000 then", redisTests},
+	{"redis/leased-early", redisLease, "tonumber(due) <= now", "tonumber(due) <= now + 1000", redisTests},
+	{"redis/lease-answer-lost", redisLease, "if e[5] == ARGV[3] then", "if false then", redisTests},
+	{"redis/try-stands-still", redisLease, "redis.call('HINCRBY', key, 'try', 1)", "tonumber(e[2])", redisTests},
+	{"redis/scan-loses-the-border", "store/redis/read.go", `begin = "(" + kind + last`, `begin = "(" + kind + last + "\x7f"`, redisTests},
+	{"redis/one-large-index", redisKeys, "h.Sum32() % indexPages", "h.Sum32() % 1", redisTests},
+	{"redis/script-not-loaded-again", "store/redis/lease.go", `redis.HasErrorPrefix(err, "NOSCRIPT")`, `redis.HasErrorPrefix(err, "NOSUCH")`, redisTests},
 
 	{"outbox/outlives-its-lease", theOutbox, "l.Until.Sub(o.Now()) - o.margin()", "l.Until.Sub(o.Now()) + o.margin()", outboxTests},
 	{"outbox/begins-after-the-lease", theOutbox, "o.margin(); left > 0 {", "o.margin(); left > -time.Hour {", outboxTests},

@@ -42,6 +42,11 @@ var rules = []rule{
 		why: honestWitness,
 	},
 	{
+		who: "store/redis/redistest/...",
+		may: []string{"self/..."},
+		why: honestWitness,
+	},
+	{
 		who: "store/...",
 		may: []string{"store/..."},
 		why: "store does not know what a purchase is: it imports no other room",
@@ -86,6 +91,7 @@ var (
 		"confirm/stripe/stripetest/...",
 		"confirm/smtp/smtptest/...",
 		"store/storetest/...",
+		"store/redis/redistest/...",
 		"bot/networktest/...",
 	}
 	testOnlyMay = "cmd/hashtill/..."

@@ -79,6 +79,7 @@ func TestEachRuleCatches(t *testing.T) {
 		{"confirm/stripe/stripetest", "offers", true, honestWitness},
 		{"confirm/smtp/smtptest", "offers", false, honestWitness},
 		{"confirm/smtp/smtptest", "confirm/smtp", true, honestWitness},
+		{"store/redis/redistest", "store", false, honestWitness},
 
 		{"bot", "cmd/hashtill", false, "nobody but cmd"},
 		{"store", "cmd/dev", true, "nobody but cmd"},
@@ -88,6 +89,7 @@ func TestEachRuleCatches(t *testing.T) {
 		{"confirm/stripe", "confirm/stripe/stripetest", false, "only tests"},
 		{"confirm/smtp", "confirm/smtp/smtptest", false, "only tests"},
 		{"store/redis", "store/storetest", false, "only tests"},
+		{"store/redis", "store/redis/redistest", false, "only tests"},
 		{"cmd/dev", "bot/x/xtest", false, "only tests"},
 		{"bot/x/xtest", "confirm/smtp/smtptest", false, "only tests"},
 	} {

@@ -71,6 +71,7 @@ type debianPackage struct {
 var debianPackages = []debianPackage{
 	{"gcc", "gcc", "the race detector needs cgo"},
 	{"libc6-dev", "", "the headers that cgo compiles against"},
+	{"redis-server", "redis-server", "the tests of store/redis start servers of their own"},
 	{"chromium", "chromium", "the tests of the web pages drive a real browser"},
 	{"fonts-noto-core", "", "the pages show names in many scripts"},
 }

@@ -20,8 +20,7 @@ func (d *DB) Commit(ctx context.Context, c store.Change) error {
 		return err
 	}
 	defer d.leave()
-	parts := len(c.Check) + len(c.Put) + len(c.Settle) + len(c.PutOff) + len(c.Drop) + len(c.Owe) + len(c.Add)
-	return d.writer.call(ctx, parts, func(w *writer) error { return w.apply(c) })
+	return d.writer.call(ctx, c.Parts(), func(w *writer) error { return w.apply(c) })
 }
 
 // apply looks at the guards and writes in the order of the contract. Every
@@ -104,15 +103,23 @@ func (w *writer) put(shard int, p store.Put) error {
 		p.Value, shard, p.Key, p.Version)
 }
 
+// add moves a count. The statement that every Add takes leaves alone what it would
+// bring to 0, so that only an Add that has changed nothing takes a second one: it
+// removes that count, or finds it out of bounds.
 func (w *writer) add(shard int, a store.Add) error {
 	if a.By == 0 {
 		return nil // always allowed, and a count of 0 needs no row
 	}
 	low, high := a.Room()
-	return w.one(store.ErrBound, a.Key,
-		`INSERT INTO count (shard, key, n) SELECT ?1, ?2, ?3
+	rows, err := w.change(`INSERT INTO count (shard, key, n) SELECT ?1, ?2, ?3
 			WHERE coalesce((SELECT n FROM count WHERE shard = ?1 AND key = ?2), 0) BETWEEN ?4 AND ?5
-			ON CONFLICT DO UPDATE SET n = n + excluded.n`,
+			ON CONFLICT DO UPDATE SET n = n + excluded.n WHERE n + excluded.n <> 0`,
+		shard, a.Key, a.By, low, high)
+	if err != nil || rows == 1 {
+		return err
+	}
+	return w.one(store.ErrBound, a.Key,
+		`DELETE FROM count WHERE shard = ?1 AND key = ?2 AND n + ?3 = 0 AND n BETWEEN ?4 AND ?5`,
 		shard, a.Key, a.By, low, high)
 }
 

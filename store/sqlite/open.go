@@ -25,12 +25,20 @@ var schema string
 
 // migrations bring the schema forward: number i makes version i+1 of version i.
 // What has been released is never changed, only added to.
-var migrations = []string{schema}
+var migrations = []string{
+	schema,
+	`DELETE FROM count WHERE n = 0`, // a count that comes back to 0 leaves nothing behind
+}
+
+// source is what the driver calls the file, set up by the pragmas.
+func source(path string, pragmas ...string) string {
+	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
+	return name.String()
+}
 
 // connect makes a pool of at most n connections, each set up by the pragmas.
 func connect(path string, n int, pragmas ...string) *sql.DB {
-	name := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{"_pragma": pragmas}.Encode()}
-	db, err := sql.Open("sqlite", name.String())
+	db, err := sql.Open("sqlite", source(path, pragmas...))
 	if err != nil {
 		panic(err) // only for a driver's name that nobody registered
 	}
@@ -71,21 +79,21 @@ func create(path string) (string, error) {
 	if err := file.Close(); err != nil {
 		return "", err
 	}
-	return abs, syncDir(filepath.Dir(abs))
+	return abs, syncFile(filepath.Dir(abs))
 }
 
-// syncDir makes a new file's name durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
+// syncFile makes a file's content durable, or a directory's names.
+func syncFile(path string) error {
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(file.Sync(), file.Close())
 }
 
-// prepare checks that the file is ours, puts it into WAL mode and brings its
-// schema forward.
-func prepare(ctx context.Context, conn *sql.Conn, migrations []string) error {
+// prepare checks that the file is ours, puts it into WAL mode, brings its schema
+// forward and makes its views.
+func prepare(ctx context.Context, conn *sql.Conn, migrations []string, views []View) error {
 	// Look before anything is written: a stranger's file is left as it is.
 	if _, err := version(ctx, conn, len(migrations)); err != nil {
 		return err
@@ -96,11 +104,15 @@ func prepare(ctx context.Context, conn *sql.Conn, migrations []string) error {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	if err := migrate(ctx, conn, migrations); err != nil {
+	err := migrate(ctx, conn, migrations)
+	if err == nil {
+		err = makeViews(ctx, conn, views)
+	}
+	if err != nil {
 		_, undone := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		return errors.Join(err, undone)
 	}
-	_, err := conn.ExecContext(ctx, "COMMIT")
+	_, err = conn.ExecContext(ctx, "COMMIT")
 	return err
 }
 
@@ -148,6 +160,11 @@ func migrate(ctx context.Context, conn *sql.Conn, migrations []string) error {
 	if err != nil || from == len(migrations) {
 		return err
 	}
+	if from > 0 { // a step may find a view in its way
+		if err := makeViews(ctx, conn, nil); err != nil {
+			return err
+		}
+	}
 	for i, step := range migrations[from:] {
 		if _, err := conn.ExecContext(ctx, step); err != nil {
 			return fmt.Errorf("schema version %d: %w", from+i+1, err)
@@ -166,18 +183,25 @@ func code(err error) int {
 	return 0
 }
 
-// explain says which file could not be opened and what to do.
-func explain(path string, err error) error {
+// errDamaged begins what the integrity check complains of.
+var errDamaged = errors.New("damaged")
+
+// explain says what could not be done with which file, and what to do.
+func explain(what, path string, err error) error {
 	const forbidden = "this user may not read and write it and its directory: change the owner or the mode: "
+	const damaged = "it is damaged: restore a backup: "
 	advice := ""
 	if errors.Is(err, fs.ErrPermission) {
 		advice = forbidden
+	}
+	if errors.Is(err, errDamaged) {
+		advice = damaged
 	}
 	switch code(err) {
 	case sqlite3.SQLITE_NOTADB:
 		advice = "it is not a SQLite database: name another file, or move this one away: "
 	case sqlite3.SQLITE_CORRUPT:
-		advice = "it is damaged: restore a backup: "
+		advice = damaged
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY:
 		advice = forbidden
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
@@ -185,5 +209,5 @@ func explain(path string, err error) error {
 	case sqlite3.SQLITE_FULL:
 		advice = "its disk is full: make room: "
 	}
-	return fmt.Errorf("open database %q: %s%w", path, advice, err)
+	return fmt.Errorf("%s database %q: %s%w", what, path, advice, err)
 }

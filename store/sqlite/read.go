@@ -86,12 +86,7 @@ func (d *DB) Scan(ctx context.Context, shard int, prefix, cursor string, limit i
 	}
 	defer d.leave()
 	limit = max(limit, 1)
-	query, args := `SELECT key, version, value FROM record WHERE shard = ? AND key > ? AND key >= ? ORDER BY key LIMIT ?`,
-		[]any{shard, cursor, prefix, limit + 1}
-	if end := after(prefix); end != "" {
-		query, args = `SELECT key, version, value FROM record WHERE shard = ? AND key > ? AND key >= ? AND key < ? ORDER BY key LIMIT ?`,
-			[]any{shard, cursor, prefix, end, limit + 1}
-	}
+	query, args := keyRange(`SELECT key, version, value FROM record`, shard, prefix, cursor, limit+1)
 	recs, err := page(ctx, d, query, args, func(rows *sql.Rows) (r store.Record, err error) {
 		err = rows.Scan(&r.Key, &r.Version, &r.Value)
 		r.Value = blob(r.Value)
@@ -101,6 +96,36 @@ func (d *DB) Scan(ctx context.Context, shard int, prefix, cursor string, limit i
 		return recs, "", err
 	}
 	return recs[:limit], recs[limit-1].Key, nil
+}
+
+// ScanCounts implements [store.Store], in the manner of Scan.
+func (d *DB) ScanCounts(ctx context.Context, shard int, prefix, cursor string, limit int) ([]store.Count, string, error) {
+	if err := d.reading(ctx, shard); err != nil {
+		return nil, "", err
+	}
+	defer d.leave()
+	limit = max(limit, 1)
+	query, args := keyRange(`SELECT key, n FROM count`, shard, prefix, cursor, limit+1)
+	counts, err := page(ctx, d, query, args, func(rows *sql.Rows) (c store.Count, err error) {
+		err = rows.Scan(&c.Key, &c.N)
+		return c, err
+	})
+	if err != nil || len(counts) <= limit {
+		return counts, "", err
+	}
+	return counts[:limit], counts[limit-1].Key, nil
+}
+
+// keyRange makes a query go through the keys of a shard that begin with prefix,
+// after the cursor, at most limit of them.
+func keyRange(query string, shard int, prefix, cursor string, limit int) (string, []any) {
+	query += ` WHERE shard = ? AND key > ? AND key >= ?`
+	args := []any{shard, cursor, prefix}
+	if end := after(prefix); end != "" {
+		query += ` AND key < ?`
+		args = append(args, end)
+	}
+	return query + ` ORDER BY key LIMIT ?`, append(args, limit)
 }
 
 // after is the least string that is greater than all that begin with the prefix,

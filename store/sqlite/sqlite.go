@@ -25,6 +25,24 @@
 // keep them apart, and a writer waits up to [busyTimeout] for the other. The file
 // must be on a local disk, as WAL does not work over a network file system
 // (https://www.sqlite.org/wal.html).
+//
+// # Reading it by hand
+//
+// Records whose values are JSON can be shown as tables, by a [View] each, which is
+// made by [Open]. The views are for people and their tools, while the store is
+// served or not:
+//
+//	sqlite3 -readonly FILE '.schema'
+//	sqlite3 -readonly -header -column FILE 'SELECT * FROM NAME LIMIT 10'
+//
+// The first shows the names. A view cannot be written to, and with -readonly
+// nothing can. End what reads for long: until then the write-ahead log grows.
+//
+// # Keeping it
+//
+// [DB.Backup] copies the file while it is served, and [DB.Check] finds damage. A
+// copy of the file alone, made by other means while it is served, lacks what is in
+// the write-ahead log.
 package sqlite
 
 import (
@@ -67,15 +85,22 @@ var _ store.Store = (*DB)(nil)
 // owner only, if there is none. An older schema is brought forward. A file that
 // is no database, another program's database, or one that a newer Hashtill has
 // written is left as it is and refused; the error says what to do.
-func Open(ctx context.Context, path string) (*DB, error) {
+//
+// The views are made, those of an earlier Open that differ or are not named any
+// more are taken away, and those that people have made are left alone. If they are
+// there already nothing is written.
+func Open(ctx context.Context, path string, views ...View) (*DB, error) {
 	d := &DB{path: path}
-	if err := d.open(ctx); err != nil {
-		return nil, errors.Join(explain(path, err), d.release())
+	if err := d.open(ctx, views); err != nil {
+		return nil, errors.Join(explain("open", path, err), d.release())
 	}
 	return d, nil
 }
 
-func (d *DB) open(ctx context.Context) error {
+func (d *DB) open(ctx context.Context, views []View) error {
+	if err := validViews(views); err != nil {
+		return err
+	}
 	abs, err := create(d.path)
 	if err != nil {
 		return err
@@ -93,7 +118,7 @@ func (d *DB) open(ctx context.Context) error {
 		return err
 	}
 	d.writer = newWriter(conn)
-	if err := prepare(ctx, conn, migrations); err != nil {
+	if err := prepare(ctx, conn, migrations, views); err != nil {
 		return err
 	}
 	d.read = connect(abs, max(4, runtime.GOMAXPROCS(0)),

@@ -10,6 +10,7 @@ import (
 )
 
 var effectPromises = map[string]func(subject){
+	"Effect/put off out of order":               putOffOutOfOrder,
 	"Effect/owed once":                          owedOnce,
 	"Effect/handed out when due":                dueTimes,
 	"Effect/due is rounded up to a millisecond": dueRounding,
@@ -253,5 +254,30 @@ func owedPages(s subject) {
 		if len(got) != len(awkward) {
 			s.Fatalf("limit %d: %d owed, want %d", limit, len(got), len(awkward))
 		}
+	}
+}
+
+// putOffOutOfOrder holds many, and puts them off to times that are not in their
+// order.
+func putOffOutOfOrder(s subject) {
+	const many = 8
+	c := store.Change{}
+	for i := range many {
+		c.Owe = append(c.Owe, store.Effect{ID: fmt.Sprint(i), Due: at(0)})
+	}
+	s.must(c)
+	leases := s.lease(at(0), many)
+	if len(leases) != many {
+		s.Fatalf("leased %d of %d", len(leases), many)
+	}
+	for i, l := range leases {
+		due := at(time.Duration(many-i) * time.Second)
+		s.must(store.Change{PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: due}}})
+	}
+	for i := range many {
+		if l := s.leaseOne(at(time.Duration(i+1) * time.Second)); l.ID != leases[many-1-i].ID {
+			s.Fatalf("after %d s %q is due, want %q", i+1, l.ID, leases[many-1-i].ID)
+		}
+		s.must(settle(0, leases[many-1-i].ID, 2))
 	}
 }

@@ -1,0 +1,4 @@
+package redis
+
+// CommitLua is called by itself in a test.
+var CommitLua = commitLua

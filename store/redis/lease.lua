@@ -1,0 +1,31 @@
+-- Lease: hands out those of the named effects of one shard that are due.
+--
+-- KEYS[1]  the shard's effects by their due time (sorted set)
+-- KEYS[k]  k > 1: the effects that looked due a moment ago
+--
+-- ARGV[1]  now, in milliseconds since 1970
+-- ARGV[2]  until when the lease runs
+-- ARGV[3]  this call, so that one that is sent again gets what it had
+-- ARGV[k]  k > 3: the id of the effect KEYS[k - 2]
+--
+-- Returns for each effect that is handed out: its place among the ids from 1, when
+-- it was due, kind, try, note, body.
+
+local now = tonumber(ARGV[1])
+local out = {}
+for n = 4, #ARGV do
+  local id, key = ARGV[n], KEYS[n - 2]
+  local due = redis.call('ZSCORE', KEYS[1], id)
+  if due then
+    local e = redis.call('HMGET', key, 'kind', 'try', 'note', 'body', 'by', 'was')
+    if e[5] == ARGV[3] then
+      out[#out + 1] = { n - 3, e[6], e[1], e[2], e[3], e[4] }
+    elseif e[1] and tonumber(due) <= now then
+      local try = redis.call('HINCRBY', key, 'try', 1)
+      redis.call('HSET', key, 'leased', '1', 'by', ARGV[3], 'was', due)
+      redis.call('ZADD', KEYS[1], ARGV[2], id)
+      out[#out + 1] = { n - 3, due, e[1], tostring(try), e[3], e[4] }
+    end
+  end
+end
+return out
