@@ -1,4 +1,4 @@
 package redis
 
-// CommitLua is called by itself in a test.
-var CommitLua = commitLua
+// The scripts are called by themselves in tests.
+var CommitLua, LeaseLua = commitLua, leaseLua

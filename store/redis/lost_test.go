@@ -139,17 +139,40 @@ func TestLeaseAnswerLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if leases, err := db.Lease(t.Context(), due, due.Add(time.Millisecond), 1); err != nil || len(leases) != 1 {
+		t.Fatal(leases, err) // the server knows the script now
+	}
+	due = due.Add(time.Millisecond)
 	network.lose.Store(1)
 	leases, err := db.Lease(t.Context(), due, due.Add(time.Minute), 1)
 	if err != nil || len(leases) != 1 {
 		t.Fatalf("%v, %v, want one lease", leases, err)
 	}
 	l := leases[0]
-	if network.lost.Load() != 1 || l.ID != "a" || l.Try != 1 || !l.Due.Equal(due) || string(l.Body) != "body" || !l.Until.Equal(due.Add(time.Minute)) {
+	if network.lost.Load() != 1 || l.ID != "b" || l.Try != 1 || !l.Due.Equal(due.Add(-time.Millisecond)) || string(l.Body) != "body" || !l.Until.Equal(due.Add(time.Minute)) {
 		t.Errorf("leased %+v after %d lost answers", l, network.lost.Load())
 	}
-	if err := db.Commit(t.Context(), store.Change{Settle: []store.Settle{{ID: "a", Try: 1}}}); err != nil {
+	if err := db.Commit(t.Context(), store.Change{Settle: []store.Settle{{ID: "b", Try: 1}}}); err != nil {
 		t.Error(err)
+	}
+}
+
+// What looked due and has been put off meanwhile is not handed out.
+func TestLeaseLooksAgain(t *testing.T) {
+	server := redistest.Start(t, nil)
+	db := open(t, redis.Config{URL: server.URL()})
+	defer db.Close()
+	due := time.UnixMilli(1_700_000_000_000)
+	if err := db.Commit(t.Context(), store.Change{Owe: []store.Effect{{ID: "e", Due: due}}}); err != nil {
+		t.Fatal(err)
+	}
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	defer client.Close()
+	for want, now := range []int64{due.UnixMilli() - 1, due.UnixMilli()} {
+		handed, err := client.Eval(t.Context(), redis.LeaseLua, []string{"{s0}:due", "{s0}:e:e"}, now, now+1, "call", "e").Slice()
+		if err != nil || len(handed) != want {
+			t.Errorf("%d ms after it is due: %v, %v", now-due.UnixMilli(), handed, err)
+		}
 	}
 }
 

@@ -116,6 +116,12 @@ func TestKeys(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if err := db.Commit(t.Context(), store.Change{Shard: shard, Add: []store.Add{{Key: "purchase/05-7", By: -1}}}); err != nil {
+		t.Fatal(err)
+	}
+	if n := server.Do("EXISTS", "{s5}:c:purchase/05-7"); n != "0" {
+		t.Error("a count that is 0 again has left its key")
+	}
 	for _, key := range strings.Fields(server.Do("KEYS", "*")) {
 		tag := tagged.FindString(key)
 		if n, err := strconv.Atoi(strings.Trim(tag, "{s}:")); err != nil || n != shard && key != "{s0}:format" {

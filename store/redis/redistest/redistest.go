@@ -114,7 +114,7 @@ func newServer(t testing.TB, config *tls.Config, settings ...map[string]string) 
 	conf["port"] = strconv.Itoa(s.port)
 	conf["cluster-port"] = strconv.Itoa(s.bus)
 	if config != nil {
-		conf["tls-port"], conf["port"] = "0", conf["port"]
+		conf["port"], conf["tls-port"] = "0", conf["port"]
 	}
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(conf)) {
