@@ -11,6 +11,9 @@
 // # Promises
 //
 //   - A post counts once, whatever brings it and however often.
+//   - Of all processes on one store, one listens to a network. Where it stops, another
+//     goes on; what was said in between is looked for.
+//   - What the shop cannot take waits, in bounded memory, and the log says so.
 //   - One public reply to a wish; a reply that may have been made is looked for
 //     before it is made again.
 //   - "stop" is obeyed at once and remembered.
@@ -21,13 +24,10 @@ package bot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"hashtill/offers"
 	"hashtill/offers/words"
@@ -46,6 +46,9 @@ type Shop interface {
 	OweAnswer(ctx context.Context, a offers.Answer) error
 	Answered(ctx context.Context, a offers.Account, post string) (bool, error)
 	Wished(ctx context.Context, a offers.Account, post string) (bool, error)
+	Alone(ctx context.Context, name string, do func(ctx context.Context) error) error
+	Cursor(ctx context.Context, network string) (string, error)
+	SetCursor(ctx context.Context, network, cursor string) error
 	On(kind offers.EffectKind, act offers.Act)
 	OnAnswer(act func(ctx context.Context, a offers.Answer, again bool) error)
 }
@@ -58,125 +61,44 @@ type Bot struct {
 	Now           func() time.Time
 	Log           *slog.Logger
 
-	follow chan struct{} // the catalogue has changed
+	follow    chan struct{} // the catalogue has changed
+	listeners []*listener   // one for each of the Networks
 }
 
 // Register makes the bot perform what the shop owes in public. It is called before
 // the outbox and Run.
 func (b *Bot) Register() {
 	b.follow = make(chan struct{}, 1)
+	b.listeners = nil
+	for _, n := range b.Networks {
+		b.listeners = append(b.listeners, &listener{Bot: b, n: n})
+	}
 	b.Shop.On(offers.Reply, b.reply)
 	b.Shop.On(offers.ReplyReason, b.replyReason)
 	b.Shop.On(offers.Thank, b.thank)
 	b.Shop.OnAnswer(b.answer)
 }
 
-// Run listens until ctx ends, and then returns nil; any other return says why
-// listening cannot work as configured. Once it has worked, it is tried for ever:
-// the pages and the outbox go on meanwhile.
-func (b *Bot) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, n := range b.Networks {
-		g.Go(func() error {
-			if !b.followOn(ctx, n) { // first, so that the stream opens on what is for sale
-				b.Follow()
-			}
-			return b.listen(ctx, n)
-		})
-	}
-	g.Go(func() error { b.keepFollowing(ctx); return nil })
-	return g.Wait()
-}
-
-// A network that will not be listened to is a mistake in the configuration if it
-// says so at the start, and a trouble of its own later.
-const (
-	startTime   = 30 * time.Second
-	listenPause = 2 * time.Minute
-)
-
-func (b *Bot) listen(ctx context.Context, n Network) error {
-	began := b.Now()
-	for {
-		err := n.Listen(ctx, func(ctx context.Context, p Post) error { return b.Hear(ctx, n, p) })
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return nil
-		case b.Now().Sub(began) < startTime:
-			return fmt.Errorf("listen to %s: %w", n.Name(), err)
-		}
-		b.Log.Error("cannot listen; trying again", "network", n.Name(), "wait", listenPause, "err", err)
-		if !sleep(ctx, listenPause) {
-			return nil
-		}
-	}
-}
-
-// sleep waits, and says whether ctx still runs.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-// Follow says that the catalogue may have changed: the networks are told which
-// hashtags to listen for, soon.
-func (b *Bot) Follow() {
-	select {
-	case b.follow <- struct{}{}:
-	default:
-	}
-}
-
-// What a network does not take is told it again, ever less often.
-const followPause, maxFollowPause = 5 * time.Second, 5 * time.Minute
-
-func (b *Bot) keepFollowing(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-b.follow:
-		}
-		for pause, ok := followPause, false; !ok; pause = min(2*pause, maxFollowPause) {
-			ok = true
-			for _, n := range b.Networks {
-				ok = b.followOn(ctx, n) && ok
-			}
-			if !ok && !sleep(ctx, pause) {
-				return
-			}
-		}
-	}
-}
-
-// followOn tells one network what is for sale.
-func (b *Bot) followOn(ctx context.Context, n Network) bool {
-	var tags []string
-	for _, o := range b.Shop.Offers() {
-		tags = append(tags, o.Tag)
-	}
-	err := n.Follow(ctx, tags)
-	if err != nil && ctx.Err() == nil {
-		b.Log.Error("cannot follow the hashtags; trying again", "network", n.Name(), "tags", len(tags), "err", err)
-	}
-	return err == nil
-}
-
-// Hear deals with one post for good, or returns an error if it must come again.
+// Hear deals with one post for good, or returns an error if it must come again. A
+// post of more than [offers.MaxPostAge] means nothing any more.
 func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
+	_, err := b.hear(ctx, n, p)
+	return err
+}
+
+// hear is Hear; fresh says that the post is a wish that the shop had not heard of.
+func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err error) {
+	now := b.Now()
+	if !p.At.IsZero() && now.Sub(p.At) > offers.MaxPostAge {
+		return false, nil
+	}
 	self, _, err := n.Self(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	in := Read(p, self, b.Shop.OfferByTag)
 	if in.Kind == Nothing {
-		return nil
+		return false, nil
 	}
 	by := offers.Account{Network: n.Name(), ID: p.Author.ID}
 	answer := offers.Answer{Post: p.ID, Account: by, Handle: p.Author.Handle, Lang: p.Lang}
@@ -191,28 +113,30 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 		seen, err = b.Shop.Answered(ctx, by, p.ID)
 	}
 	if seen || err != nil {
-		return err
+		return false, err
 	}
 
 	switch in.Kind {
 	case WantsOffer:
-		_, err = b.Shop.Wish(ctx, offers.Wish{
+		var purchase offers.Purchase
+		purchase, err = b.Shop.Wish(ctx, offers.Wish{
 			Post: p.ID, Account: by, Handle: p.Author.Handle, Lang: p.Lang,
 			Offer: in.Offer.ID, Quantity: in.Quantity, Words: in.Words,
-		}, b.Now())
+		}, now)
+		fresh = err == nil && purchase.AskedAt.Equal(now)
 		if errors.Is(err, offers.ErrNotFound) {
 			err = nil // taken out of the catalogue this moment
 		}
 	case RepeatsCode:
-		_, err = b.Shop.Echo(ctx, in.Code, by, p.ID, b.Now())
+		_, err = b.Shop.Echo(ctx, in.Code, by, p.ID, now)
 	case WantsCancel:
 		if in.Code != "" {
 			var purchase offers.Purchase
-			if purchase, err = b.Shop.CancelCode(ctx, in.Code, by, b.Now()); purchase.State == offers.Cancelled {
+			if purchase, err = b.Shop.CancelCode(ctx, in.Code, by, now); purchase.State == offers.Cancelled {
 				answer.Count = 1
 			}
 		} else {
-			answer.Count, err = b.Shop.CancelAll(ctx, by, b.Now())
+			answer.Count, err = b.Shop.CancelAll(ctx, by, now)
 		}
 		answer.Word = "cancelled"
 		if answer.Count == 0 {
@@ -220,10 +144,10 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 		}
 	case WantsStop:
 		answer.Word = "stopped"
-		err = b.Shop.Stop(ctx, by, b.Now())
+		err = b.Shop.Stop(ctx, by, now)
 	case WantsStart:
 		answer.Word = "started"
-		err = b.Shop.Start(ctx, by, b.Now())
+		err = b.Shop.Start(ctx, by, now)
 	case WantsHelp:
 		answer.Word = "help"
 	}
@@ -233,17 +157,17 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 		b.Log.Info("refused", "network", n.Name(), "post", p.ID, "reason", string(no.Reason))
 		answer.Word, err = string(no.Reason), nil
 		if no.Reason == offers.BuyerStopped {
-			return nil // they asked to be left alone
+			return false, nil // they asked to be left alone
 		}
 	}
 	if errors.Is(err, offers.ErrInvalid) {
 		b.Log.Error("post cannot be dealt with", "network", n.Name(), "post", p.ID, "err", err)
-		return nil
+		return false, nil
 	}
 	if err != nil || answer.Word == "" || !in.Addressed {
-		return err
+		return fresh, err
 	}
-	return b.Shop.OweAnswer(ctx, answer)
+	return fresh, b.Shop.OweAnswer(ctx, answer)
 }
 
 // Names of the shop's are cut so that every reply fits, whatever the language:

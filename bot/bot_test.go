@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,20 +19,39 @@ var t0 = time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
 
 // network is a Network that keeps what is said and answers as it is told.
 type network struct {
-	said   []Reply
-	err    error
-	listen func(context.Context) error
+	said    []Reply
+	err     error
+	listen  func(context.Context) error
+	play    func(ctx context.Context, since string, heard func(context.Context, Post) error) error
+	follows atomic.Int32
+	status  Status
+	mu      sync.Mutex // of status
 }
 
 func (n *network) Name() string                                        { return "x" }
 func (n *network) Self(context.Context) (id, handle string, err error) { return self, "bot", nil }
-func (n *network) Follow(context.Context, []string) error              { return nil }
-func (n *network) Listen(ctx context.Context, _ func(context.Context, Post) error) error {
+func (n *network) Follow(context.Context, []string) error              { n.follows.Add(1); return nil }
+func (n *network) Listen(ctx context.Context, since string, heard func(context.Context, Post) error) error {
 	if n.listen != nil {
 		return n.listen(ctx)
 	}
+	if n.play != nil {
+		return n.play(ctx, since, heard)
+	}
 	<-ctx.Done()
 	return nil
+}
+
+func (n *network) Status() Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.status
+}
+
+func (n *network) waiting(posts int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.status = Status{Connected: true, Waiting: posts}
 }
 
 func (n *network) Say(_ context.Context, r Reply, _ bool) (string, error) {
@@ -50,8 +71,10 @@ type scene struct {
 	st   store.Store
 }
 
-func newScene(t *testing.T, stock int) *scene {
-	s := &scene{t: t, net: &network{}, st: store.NewMemory()}
+func newScene(t *testing.T, stock int) *scene { return newSceneOn(t, stock, store.NewMemory()) }
+
+func newSceneOn(t *testing.T, stock int, st store.Store) *scene {
+	s := &scene{t: t, net: &network{}, st: st}
 	now := func() time.Time { return t0 }
 	log := slog.New(slog.DiscardHandler)
 	var err error

@@ -17,14 +17,23 @@ type Network interface {
 	// network the first time.
 	Self(ctx context.Context) (id, handle string, err error)
 
-	// Listen hands posts to heard until ctx ends, and then returns nil; any other
-	// return is a reason why listening can never work as configured (credentials
-	// refused, say). Interruptions are its own affair: it reconnects with the
-	// network's documented back-off. A post may come twice and in any order.
+	// Listen hands posts to heard, one after the other, until ctx ends, and then
+	// returns nil; any other return is a reason why listening can never work as
+	// configured (credentials refused, say). Interruptions are its own affair: it
+	// reconnects with the network's documented back-off. A post may come twice and in
+	// any order. One Listen runs at a time.
+	//
+	// since is the Cursor of a post that was dealt with: what came after it, and not
+	// only what is said from now on, is handed over as far as the network still tells,
+	// mentions of the bot at least; and so it is each time that listening was
+	// interrupted. Some of what came before it may come again. "" is from now on.
 	//
 	// heard returns when the post is dealt with for good; an error means that the
 	// post must be handed over again.
-	Listen(ctx context.Context, heard func(context.Context, Post) error) error
+	Listen(ctx context.Context, since string, heard func(context.Context, Post) error) error
+
+	// Status says how Listen stands. It asks nobody.
+	Status() Status
 
 	// Follow names the hashtags to listen for, without '#': all of them, at the
 	// start and each time they change. Mentions of the bot are always listened for.
@@ -38,7 +47,14 @@ type Network interface {
 	Say(ctx context.Context, r Reply, again bool) (post string, err error)
 }
 
-// A Post is what somebody said, as far as it matters here.
+// A Status is how listening to a network stands.
+type Status struct {
+	Connected bool // what is said now is heard
+	Waiting   int  // posts that were heard and not handed over yet
+}
+
+// A Post is what somebody said, as far as it matters here. One without an ID was
+// said by nobody: it only brings its Cursor.
 type Post struct {
 	Network string
 	ID      string // of its first version, where posts can be edited
@@ -51,6 +67,13 @@ type Post struct {
 	Lang    string   // BCP 47, "" where the network does not say
 	Kind    PostKind
 	Of      *Post // what it reposts, quotes or answers, as far as it is known: perhaps no more than its ID
+
+	Missed bool // it was found when looking for what was said while nobody listened
+
+	// Cursor is where a later Listen goes on once this post is dealt with; "" where
+	// older posts may still be missing, so that an earlier Cursor remains right. That
+	// of a post without an ID says that all that was missed has been handed over.
+	Cursor string
 }
 
 // An Author of a post.

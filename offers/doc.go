@@ -93,11 +93,26 @@
 //
 //	offer/OFFER               the offer
 //	taken/OFFER/VARIANT       count: units held or sold
-//	bought/OFFER/ACCOUNT      count: units held by or sold to one buyer
+//	sold/OFFER/VARIANT        count: units of them that were sold by purchases which are not kept any more
+//	bought/OFFER/ACCOUNT      count: units held by or sold to one buyer, by purchases that are kept
 //	purchase/ID               the purchase; that it must be new is what makes each post count once
 //	code/CODE                 the purchase that a code belongs to
+//	erased/ID                 that a purchase was erased whose post may still come again
 //	offers                    count: grows with every change of an offer in the shard
 //	buyer/ACCOUNT             the buyer
 //	own/ACCOUNT/ID            that the account has such a purchase
 //	answer/NETWORK/POST       that a post which is no wish was answered
+//
+// # How long things are kept
+//
+// A purchase stays for [Times.Keep] after it has ended. It then leaves by the same
+// effect that looks after every deadline: the archive gets a line without its buyer
+// ([Archived]), what its buyer bought counts as sold, and nothing else remains. So
+// the limit of a buyer is over what is kept, and cost does not grow with history.
+// It stays on while anything else is owed for it.
+//
+// That a post was answered is forgotten after two days; nothing may be made of a
+// post that is older than [MaxPostAge]. Removed offers stay as a few bytes, so that
+// their versions go on. [Shop.Erase] removes all of an account before its time, and
+// [Shop.Check] looks whether all that is kept fits together.
 package offers

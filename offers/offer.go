@@ -236,6 +236,7 @@ func (o Offer) Closed(now time.Time) Reason {
 // Keys of an offer's records and counts, all in its shard.
 func offerKey(id string) string             { return "offer/" + id }
 func takenKey(id, variant string) string    { return "taken/" + id + "/" + variant }
+func soldKey(id, variant string) string     { return "sold/" + id + "/" + variant }
 func boughtKey(id string, a Account) string { return "bought/" + id + "/" + a.String() }
 
 func readOffer(r store.Record) (Offer, error) {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"hashtill/store"
@@ -17,6 +16,7 @@ const (
 	replyAnswer  = "answer" // to a post that is no wish
 	resumeWishes = "resume" // of a buyer who has registered
 	cancelWishes = "cancel" // of an account that said stop
+	forgetRecord = "forget" // of a post that nobody brings again any more
 )
 
 // An Answer is owed to a post that is no wish: help was asked for, something was
@@ -99,10 +99,13 @@ func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, now time.Ti
 		if err != nil {
 			return err
 		}
+		// The time is in the effect's id because versions begin anew when an account
+		// is erased.
+		id := fmt.Sprintf("%s/%s/%d-%d", owe, a, b.version+1, now.UnixMilli())
 		c := store.Change{
 			Shard: a.Shard(),
 			Put:   []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}},
-			Owe:   []store.Effect{{ID: owe + "/" + a.String() + "/" + strconv.FormatInt(b.version+1, 10), Kind: owe, Body: body}},
+			Owe:   []store.Effect{{ID: id, Kind: owe, Body: body}},
 		}
 		err = s.store.Commit(ctx, c)
 		if err == nil {
@@ -133,7 +136,7 @@ func (s *Shop) EachBuyer(ctx context.Context, see func(Buyer) error) error {
 }
 
 // Answered says whether a post was answered, so that a command which is heard twice
-// is obeyed once.
+// is obeyed once. It knows this for two days.
 func (s *Shop) Answered(ctx context.Context, a Account, post string) (bool, error) {
 	recs, err := s.store.Get(ctx, a.Shard(), answerKey(a, post))
 	return err == nil && recs[0].Version > 0, err
@@ -168,7 +171,7 @@ func (s *Shop) OweAnswer(ctx context.Context, a Answer) error {
 	c := store.Change{
 		Shard: a.Account.Shard(),
 		Put:   []store.Put{{Key: key, Value: []byte(a.Word)}},
-		Owe:   []store.Effect{{ID: key, Kind: replyAnswer, Body: body}},
+		Owe:   []store.Effect{{ID: key, Kind: replyAnswer, Body: body}, forget(key, s.Now())},
 	}
 	err = s.store.Commit(ctx, c)
 	if errors.Is(err, store.ErrConflict) {

@@ -71,6 +71,8 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performAnswer(ctx, l)
 	case resumeWishes, cancelWishes:
 		return s.performAccount(ctx, l)
+	case forgetRecord:
+		return s.performForget(ctx, l)
 	}
 	e := Effect{Kind: EffectKind(l.Kind)}
 	if err := json.Unmarshal(l.Body, &e); err != nil {
@@ -133,8 +135,11 @@ func (s *Shop) performDeadline(ctx context.Context, l store.Lease, p Purchase) e
 		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: at}}})
 	}
 	ev := Event{Kind: DeadlinePast}
-	if deadline(p).ID() != l.ID {
+	switch {
+	case deadline(p).ID() != l.ID:
 		ev.Kind = EffectDone
+	case p.State.Ended():
+		return s.performRetire(ctx, l, p, now)
 	}
 	_, err := s.move(ctx, p.ID, ev, &store.Settle{ID: l.ID, Try: l.Try}, now)
 	return err
@@ -153,6 +158,12 @@ func (s *Shop) performFile(ctx context.Context, settle *store.Settle, p Purchase
 		return err
 	}
 	_, err = s.move(ctx, p.ID, ev, settle, s.Now())
+	if errors.Is(err, ErrNotFound) {
+		// The buyer was erased meanwhile, and the note came too late to go with them.
+		if _, removeErr := s.remove(ctx, p.Buyer.Shard(), ownKey(p.Buyer, p.ID)); removeErr != nil {
+			return removeErr
+		}
+	}
 	return asRefusal(err)
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -131,10 +132,28 @@ type Times struct {
 	Echo   time.Duration `json:"echo"`   // how long a code can be reposted
 	Link   time.Duration `json:"link"`   // how long a link is valid, from the mail server's acceptance
 	Invite time.Duration `json:"invite"` // how long a wish waits for its buyer to register
+	Keep   time.Duration `json:"keep"`   // how long a purchase is kept after it has ended; 0: for ever
 }
 
 // DefaultTimes are the windows where nothing else is configured.
-var DefaultTimes = Times{Answer: time.Hour, Echo: 15 * time.Minute, Link: 15 * time.Minute, Invite: 24 * time.Hour}
+var DefaultTimes = Times{Answer: time.Hour, Echo: 15 * time.Minute, Link: 15 * time.Minute, Invite: 24 * time.Hour, Keep: 400 * 24 * time.Hour}
+
+// Validate joins every complaint about the windows.
+func (t Times) Validate() error {
+	var errs []error
+	for _, w := range []struct {
+		name string
+		d    time.Duration
+	}{{"answer", t.Answer}, {"echo", t.Echo}, {"link", t.Link}, {"invite", t.Invite}} {
+		if w.d <= 0 {
+			errs = append(errs, fmt.Errorf("%s: %s is no time in which anything can be done", w.name, w.d))
+		}
+	}
+	if t.Keep != 0 && t.Keep < postMemory {
+		errs = append(errs, fmt.Errorf("keep: %s is shorter than %s, in which a network may bring a post again; 0 keeps for ever", t.Keep, postMemory))
+	}
+	return errors.Join(errs...)
+}
 
 // A Purchase is one wish and what became of it. What was promised (price, terms,
 // windows) is kept with it, so that no edit of the offer changes it.
@@ -190,9 +209,9 @@ type Purchase struct {
 	offerVersion int64 // of the offer that a wish was decided by
 }
 
-// Deadline is when the purchase expires where it stands, or zero if it does not.
-// It follows from facts alone, so that a click after it is late even if nothing
-// has swept.
+// Deadline is when the purchase expires where it stands or, once it has ended, is
+// taken out of the store; zero if it stays as it is. It follows from facts alone,
+// so that a click after it is late even if nothing has swept.
 func (p Purchase) Deadline() time.Time {
 	switch p.State {
 	case Invited:
@@ -208,6 +227,9 @@ func (p Purchase) Deadline() time.Time {
 	case Challenged:
 		return p.ChallengedAt.Add(p.Times.Link)
 	}
+	if p.State.Ended() && p.Times.Keep > 0 {
+		return p.EndedAt.Add(p.Times.Keep)
+	}
 	return time.Time{}
 }
 
@@ -217,6 +239,7 @@ func (p Purchase) LinkEnds() time.Time { return p.MailedAt.Add(p.Times.Link) }
 // Keys of a purchase's records, in its shard.
 func purchaseKey(id ID) string { return "purchase/" + string(id) }
 func codeKey(c Code) string    { return "code/" + string(c) }
+func erasedKey(id ID) string   { return "erased/" + string(id) }
 
 func readPurchase(r store.Record) (Purchase, error) {
 	var p Purchase

@@ -28,9 +28,20 @@ type Settings struct {
 	Thanks  bool // promise a public thank-you with each purchase
 	Log     *slog.Logger
 
-	// Now is read only to date the outcome of an effect; whoever brings an event
-	// brings its time.
+	// Now is read only to date the outcome of an effect, and what is to be
+	// forgotten later; whoever brings an event brings its time.
 	Now func() time.Time
+
+	// Archive keeps one line of JSON (an [Archived], without a line break) of a
+	// purchase that is about to leave the store. When it returns nil the line is
+	// durable. It may be given a line more than once: the id tells. Where Archive is
+	// nil nothing is kept.
+	Archive func(ctx context.Context, line []byte) error
+
+	// Silence is how long a process that does something alone ([Shop.Alone]) may
+	// not be heard of before another takes over; 0: 10 seconds. All that share a
+	// store agree on it.
+	Silence time.Duration
 
 	// Owing is called after each commit that owes something, to wake the outbox.
 	Owing func()
@@ -51,6 +62,9 @@ type Shop struct {
 func NewShop(st store.Store, s Settings) (*Shop, error) {
 	if len(s.CodeKey) < 16 || s.Now == nil || s.Log == nil {
 		return nil, errors.New("offers: a shop needs a key of at least 16 bytes for its codes, a clock and a log")
+	}
+	if err := s.Times.Validate(); err != nil {
+		return nil, fmt.Errorf("offers: times: %w", err)
 	}
 	return &Shop{Settings: s, store: st, acts: map[EffectKind]Act{}}, nil
 }
@@ -286,7 +300,10 @@ func (s *Shop) eachOwn(ctx context.Context, a Account, see func(Purchase) error)
 			return fmt.Errorf("offers: stray record %s", r.Key)
 		}
 		p, err := s.Purchase(ctx, id)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return nil // it has left the store this moment
+		case err != nil:
 			return err
 		}
 		return see(p)
@@ -334,6 +351,8 @@ func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, 
 			ev.Reason = LimitReached
 		case guard.Key == purchaseKey(id):
 			first = false
+		case guard.Key == erasedKey(id):
+			return Purchase{}, &Refusal{BuyerStopped}
 		case strings.HasPrefix(guard.Key, "code/"):
 			nonce++
 		case guard.Key == offerKey(after.Offer) && ev.Kind == WishHeard:
@@ -378,6 +397,9 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 			{Key: takenKey(after.Offer, after.Variant), By: units, Max: most},
 			{Key: boughtKey(after.Offer, after.Buyer), By: units, Max: mostBought},
 		}
+	}
+	if before.State == New {
+		c.Check = append(c.Check, store.Check{Key: erasedKey(after.ID)})
 	}
 	if after.State == Asked && after.Code == "" {
 		after.Code = NewCode(s.CodeKey, after.ID, nonce)

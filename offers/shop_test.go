@@ -23,8 +23,10 @@ type shop struct {
 	with  map[EffectKind]func(Job) (Event, error)
 }
 
-func newShop(t *testing.T, all ...Offer) *shop {
-	s := &shop{t: t, st: store.NewMemory(), now: t0, calls: map[string]int{}, with: map[EffectKind]func(Job) (Event, error){}}
+func newShop(t *testing.T, all ...Offer) *shop { return newShopOn(t, store.NewMemory(), all...) }
+
+func newShopOn(t *testing.T, st store.Store, all ...Offer) *shop {
+	s := &shop{t: t, st: st, now: t0, calls: map[string]int{}, with: map[EffectKind]func(Job) (Event, error){}}
 	var err error
 	s.Shop, err = NewShop(s.st, Settings{
 		CodeKey: []byte("0123456789abcdef"), Times: DefaultTimes, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },

@@ -76,6 +76,10 @@ const (
 	Deadline    EffectKind = "deadline" // see whether it has passed
 )
 
+// EffectKinds are all of them.
+var EffectKinds = []EffectKind{Reply, MailCode, Prepare, MailLink, Charge, Look, Void, MailReceipt, Thank, MailReason,
+	ReplyReason, Refund, File, Deadline}
+
 // An Effect is owed for a purchase. Its ID is stable: it is the same however often
 // the effect is tried, and whoever tries it.
 type Effect struct {

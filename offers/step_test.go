@@ -435,6 +435,12 @@ func TestStepHoldsItsPromises(t *testing.T) {
 			taken = taken || ev.Kind == Charged
 			voided = voided || ev.Kind == IntentVoided
 			pressed = pressed || before.State != Confirmed && l.p.State == Confirmed
+			known := l.p.effects()
+			for id, e := range l.owed {
+				if e.Kind != Deadline && !slices.Contains(known, id) {
+					rt.Fatalf("%s would be owed for a purchase that is gone", id)
+				}
+			}
 
 			switch {
 			case l.p.State == Paid && (!pressed || l.p.EchoedAt.IsZero()):
@@ -464,3 +470,11 @@ type rapidTB struct {
 
 func (r rapidTB) Fatal(args ...any)            { r.rt.Fatal(args...) }
 func (r rapidTB) Fatalf(f string, args ...any) { r.rt.Fatalf(f, args...) }
+
+func TestPressedTwiceIsOneCharge(t *testing.T) {
+	l := newLife(t).upTo(Confirmed)
+	l.does(Confirmed, Event{Kind: LinkPressed, Round: 1})
+	if _, twice := l.owed[Effect{Kind: Charge, Purchase: l.p.ID, N: 2}.ID()]; twice || l.p.Attempt != 1 {
+		t.Errorf("a second charge is owed: attempt %d", l.p.Attempt)
+	}
+}

@@ -43,7 +43,8 @@ func followsWhileListening(t *testing.T, p *play) {
 	p.follow()
 	p.listen(p.note)
 	ann := p.Person("ann")
-	p.hear(p.Post(ann, "@"+p.handle+" before any hashtag"))
+	before := p.Post(ann, "@"+p.handle+" before any hashtag")
+	p.hear(before)
 	p.follow("BuyHat")
 	// A network may take its time until a change counts.
 	deadline := time.After(patience)
@@ -51,6 +52,9 @@ func followsWhileListening(t *testing.T, p *play) {
 		p.Post(ann, fmt.Sprintf("one #BuyHat, %d", i))
 		select {
 		case post := <-p.posts:
+			if post.ID == before {
+				continue // a post may come twice
+			}
 			p.want(post, ann, bot.Original, "BuyHat")
 			p.listening()
 			p.hear(p.Post(ann, "@"+p.handle+" after"))

@@ -38,7 +38,8 @@ type Stage struct {
 	Replies  func(post string) (texts []string)
 
 	Listening  func(context.Context) error // returns when the adapter hears what is posted
-	Disconnect func()                      // ends what Listen has open
+	Disconnect func()                      // ends what Listen has open or has just left, and returns when the network knows
+	Interrupt  func() (resume func())      // does so, and lets nobody listen until resume is called
 	Garbage    func()                      // sends what is no message
 	LoseAnswer func()                      // the next reply is posted, its answer lost
 	Limit      func() (reset time.Time)    // the next reply is refused for now
@@ -61,6 +62,9 @@ func Run(t *testing.T, stage func(*testing.T) *Stage) {
 		{"speaks once", speaksOnce},
 		{"waits for its limit", waitsForLimit},
 		{"reconnects", reconnects},
+		{"listens from now on", listensFromNowOn},
+		{"goes on from a cursor", goesOn},
+		{"catches up", catchesUp},
 		{"skips garbage", skipsGarbage},
 		{"hands over again", handsOverAgain},
 		{"ends", ends},
@@ -77,6 +81,9 @@ type play struct {
 	id     string // the bot's
 	handle string
 	posts  chan bot.Post
+
+	mu     sync.Mutex
+	cursor string // the last one heard
 }
 
 func newPlay(t *testing.T, s *Stage) *play {
@@ -94,9 +101,28 @@ func newPlay(t *testing.T, s *Stage) *play {
 // called, and holds Listen to returning nil then.
 func (p *play) listen(heard func(context.Context, bot.Post) error) (stop func()) {
 	p.Helper()
+	return p.listenSince("", heard)
+}
+
+func (p *play) listenSince(since string, heard func(context.Context, bot.Post) error) (stop func()) {
+	p.Helper()
 	ctx, cancel := context.WithCancel(p.ctx)
 	result := make(chan error, 1)
-	go func() { result <- p.Network.Listen(ctx, heard) }()
+	go func() {
+		result <- p.Network.Listen(ctx, since, func(ctx context.Context, post bot.Post) error {
+			if post.ID != "" {
+				if err := heard(ctx, post); err != nil {
+					return err
+				}
+			}
+			if post.Cursor != "" {
+				p.mu.Lock()
+				p.cursor = post.Cursor
+				p.mu.Unlock()
+			}
+			return nil
+		})
+	}()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		select {

@@ -17,8 +17,8 @@ import (
 
 // Classic is a server that speaks the classic API v1.1 as X did until 2023
 // (https://developer.x.com/en/docs/x-api/v1). One stream is open at a time; to
-// change what is followed it must be opened anew, and what is posted in between
-// is not heard. Quotes of the bot's posts are heard only if they mention the bot
+// change what is followed it must be opened anew, and of what is posted in between
+// only mentions are heard. Quotes of the bot's posts are heard only if they mention the bot
 // or hold a followed hashtag.
 type Classic struct {
 	*account
@@ -91,10 +91,15 @@ func (c *Classic) Follow(ctx context.Context, tags []string) error {
 
 // Listen implements [bot.Network] with statuses/filter: hashtags and the bot's
 // handle by track, reposts of and answers to its posts by follow.
-func (c *Classic) Listen(ctx context.Context, heard func(context.Context, bot.Post) error) error {
-	return relay(ctx, func(ctx context.Context, queue chan<- *twitter.Tweet) error {
-		return c.keepOpen(ctx, func(ctx context.Context) (bool, error) { return c.stream(ctx, queue) })
-	}, func(ctx context.Context, t *twitter.Tweet) { c.handOver(ctx, t, heard) })
+func (c *Classic) Listen(ctx context.Context, since string, heard func(context.Context, bot.Post) error) error {
+	h := &hearing[*twitter.Tweet]{
+		account:  c.account,
+		number:   func(t *twitter.Tweet) string { return number(t.IDStr, t.ID) },
+		mentions: c.mentions,
+		read:     c.read,
+		heard:    heard,
+	}
+	return h.listen(ctx, since, func(ctx context.Context) (bool, error) { return c.stream(ctx, h) })
 }
 
 // stream opens the stream once and reads it to its end.
@@ -102,11 +107,12 @@ func (c *Classic) Listen(ctx context.Context, heard func(context.Context, bot.Po
 // go-twitter's Stream reconnects by itself, with waits that nothing but its Stop
 // ends, and Stop races with the connection it closes. So the transport gives each
 // Stream one connection, and the end of ctx ends that, and with it the Stream.
-func (c *Classic) stream(ctx context.Context, queue chan<- *twitter.Tweet) (alive bool, err error) {
+func (c *Classic) stream(ctx context.Context, h *hearing[*twitter.Tweet]) (alive bool, err error) {
 	self, handle, err := c.Self(ctx)
 	if err != nil {
 		return false, err
 	}
+	h.opening(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	c.follow.Lock()
@@ -122,7 +128,9 @@ func (c *Classic) stream(ctx context.Context, queue chan<- *twitter.Tweet) (aliv
 		c.follow.Unlock()
 	}()
 
-	api, seen := c.streamClient(ctx, cancel)
+	ended := func() {}
+	defer func() { ended() }()
+	api, seen := c.streamClient(ctx, cancel, func() { ended = h.opened(ctx) })
 	stream, err := api.Streams.Filter(&twitter.StreamFilterParams{Track: track, Follow: []string{self}})
 	if err != nil {
 		return false, err
@@ -132,7 +140,7 @@ func (c *Classic) stream(ctx context.Context, queue chan<- *twitter.Tweet) (aliv
 		if err := check(t); err != nil {
 			c.log.WarnContext(ctx, "stream message skipped", "err", err)
 		} else if !hidden(t) {
-			put(ctx, queue, t) // where it fails, the stream ends too
+			h.live(ctx, t) // where it fails, the stream ends too
 		}
 	}
 	demux.StreamLimit = func(l *twitter.StreamLimit) {
@@ -159,17 +167,55 @@ func (c *Classic) stream(ctx context.Context, queue chan<- *twitter.Tweet) (aliv
 	return seen.streamOutcome(ctx)
 }
 
-// handOver completes a post and has it heard.
-func (c *Classic) handOver(ctx context.Context, t *twitter.Tweet, heard func(context.Context, bot.Post) error) {
+// read reads a post and completes it.
+func (c *Classic) read(ctx context.Context, t *twitter.Tweet) (p bot.Post, ok bool) {
 	self, handle, err := c.Self(ctx) // known since the stream was opened
 	if err != nil || number(t.User.IDStr, t.User.ID) == self {
-		return
+		return bot.Post{}, false
 	}
-	p := reader{self, handle}.status(t)
+	p = reader{self, handle}.status(t)
 	if p.Kind == bot.Answer && p.Of.Author.ID == self {
 		c.complete(ctx, reader{self, handle}, &p)
 	}
-	c.hear(ctx, p, heard)
+	return p, true
+}
+
+// mentions asks for the posts that mention the bot
+// (https://developer.x.com/en/docs/x-api/v1/tweets/timelines/api-reference/get-statuses-mentions_timeline).
+// The last page is the one that is empty.
+func (c *Classic) mentions(ctx context.Context, since, next string, most int) (page []*twitter.Tweet, more string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	params := &twitter.MentionTimelineParams{Count: 200, TweetMode: "extended"}
+	if most > 0 {
+		params.Count = most
+	}
+	if params.SinceID, err = strconv.ParseInt(since, 10, 64); err != nil {
+		return nil, "", err
+	}
+	if next != "" {
+		if params.MaxID, err = strconv.ParseInt(next, 10, 64); err != nil {
+			return nil, "", err
+		}
+	}
+	api, seen := c.client(ctx)
+	all, _, err := api.Timelines.MentionTimeline(params)
+	if err := seen.outcome(err); err != nil {
+		return nil, "", err
+	}
+	for i := range all {
+		t := &all[i]
+		if check(t) != nil {
+			continue
+		}
+		if id, err := strconv.ParseInt(number(t.IDStr, t.ID), 10, 64); err == nil {
+			more = strconv.FormatInt(id-1, 10)
+		}
+		if !hidden(t) {
+			page = append(page, t)
+		}
+	}
+	return page, more, nil
 }
 
 // complete looks up the bot's post that p answers. Without it p still tells its

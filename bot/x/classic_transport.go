@@ -25,6 +25,7 @@ type classicTransport struct {
 
 	// Of a stream.
 	giveUp   context.CancelCauseFunc
+	onOpen   func() // called before anything is read
 	opened   atomic.Bool
 	alive    atomic.Bool
 	openFail error
@@ -37,10 +38,10 @@ func (a *account) client(ctx context.Context) (*twitter.Client, *classicTranspor
 }
 
 // streamClient returns go-twitter for one connection of a stream within ctx,
-// which giveUp ends.
-func (a *account) streamClient(ctx context.Context, giveUp context.CancelCauseFunc) (*twitter.Client, *classicTransport) {
+// which giveUp ends. It calls onOpen when the connection is there.
+func (a *account) streamClient(ctx context.Context, giveUp context.CancelCauseFunc, onOpen func()) (*twitter.Client, *classicTransport) {
 	api, t := a.client(ctx)
-	t.giveUp = giveUp
+	t.giveUp, t.onOpen = giveUp, onOpen
 	return api, t
 }
 
@@ -117,7 +118,7 @@ func (t *classicTransport) openStream(r *http.Request) (*http.Response, error) {
 		t.openFail = t.refused
 		return nil, &streamEnd{t.refused}
 	}
-	t.log.InfoContext(r.Context(), "stream open")
+	t.onOpen()
 	resp.Body = &streamBody{t: t, in: newLines(resp.Body, func() { t.giveUp(errSilent) }), body: resp.Body}
 	return resp, nil
 }

@@ -74,9 +74,9 @@ func stage(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, e
 		}
 		return p.ID
 	}
-	posting := "/2/tweets"
+	posting, listening := "/2/tweets", "/2/tweets/search/stream"
 	if opts.Classic {
-		posting = "/1.1/statuses/update.json"
+		posting, listening = "/1.1/statuses/update.json", "/1.1/statuses/filter.json"
 	}
 	return &networktest.Stage{
 		Network:  n,
@@ -109,6 +109,11 @@ func stage(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, e
 		},
 		Listening:  s.WaitStream,
 		Disconnect: s.Disconnect,
+		Interrupt: func() (resume func()) {
+			s.Fail(xtest.Fault{Path: listening, Times: -1, Drop: true})
+			s.Disconnect()
+			return s.Heal
+		},
 		Garbage: func() {
 			for _, line := range []string{`{"data":`, `null`, `[]`, `{}`, `"text"`, "\xff\x00", `{"data":{"id":"none"}}`,
 				`{"data":{"id":7}}`, `{"errors":[{"title":"operational-disconnect"}]}`, `{"delete":{"status":null}}`, strings.Repeat("x", 2<<20)} {

@@ -5,64 +5,39 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
 	"hashtill/bot"
 )
 
-const (
-	queueLength = 1024             // messages between reading and handing over
-	openTimeout = 30 * time.Second // for a stream to begin
-)
+const openTimeout = 30 * time.Second // for a stream to begin
 
 // Listen implements [bot.Network] with the filtered stream
 // (https://docs.x.com/x-api/stream/stream-filtered-posts). It returns an error
 // if X refuses the credentials or they are another account's.
-func (n *Network) Listen(ctx context.Context, heard func(context.Context, bot.Post) error) error {
-	return relay(ctx, func(ctx context.Context, queue chan<- *message) error {
-		return n.keepOpen(ctx, func(ctx context.Context) (bool, error) { return n.stream(ctx, queue) })
-	}, func(ctx context.Context, m *message) { n.handOver(ctx, m, heard) })
-}
-
-// relay runs read and, beside it, deal with what read has put on its queue, one
-// after the other. It returns what read returns, when both have ended.
-func relay[T any](ctx context.Context, read func(context.Context, chan<- T) error, deal func(context.Context, T)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	queue, done := make(chan T, queueLength), make(chan struct{})
-	go func() {
-		defer close(done)
-		for item := range queue {
-			if ctx.Err() == nil {
-				deal(ctx, item)
-			}
-		}
-	}()
-	err := read(ctx, queue)
-	cancel()
-	close(queue)
-	<-done
-	return err
-}
-
-// put queues an item, or gives up with ctx.
-func put[T any](ctx context.Context, queue chan<- T, item T) error {
-	select {
-	case queue <- item:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+func (n *Network) Listen(ctx context.Context, since string, heard func(context.Context, bot.Post) error) error {
+	h := &hearing[*message]{
+		account:  n.account,
+		number:   func(m *message) string { return m.Data.ID },
+		mentions: n.mentions,
+		read:     n.read,
+		heard:    heard,
 	}
+	return h.listen(ctx, since, func(ctx context.Context) (bool, error) { return n.stream(ctx, h) })
 }
 
 // stream opens the stream once and reads it to its end. alive says that
 // something came from it.
-func (n *Network) stream(ctx context.Context, queue chan<- *message) (alive bool, err error) {
+func (n *Network) stream(ctx context.Context, h *hearing[*message]) (alive bool, err error) {
 	if _, _, err := n.Self(ctx); err != nil {
 		return false, err
 	}
+	h.opening(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	opening := time.AfterFunc(openTimeout, func() { cancel(errSilent) })
@@ -85,7 +60,7 @@ func (n *Network) stream(ctx context.Context, queue chan<- *message) (alive bool
 		}
 		return false, refusal
 	}
-	n.log.InfoContext(ctx, "stream open")
+	defer h.opened(ctx)()
 	in := newLines(resp.Body, func() { cancel(errSilent) })
 	for {
 		line, err := in.next()
@@ -108,7 +83,7 @@ func (n *Network) stream(ctx context.Context, queue chan<- *message) (alive bool
 		case m.Data == nil:
 			n.log.WarnContext(ctx, "stream message about the stream", "problem", m.Errors[0].Title)
 		case !m.hidden():
-			if err := put(ctx, queue, m); err != nil {
+			if err := h.live(ctx, m); err != nil {
 				return alive, err
 			}
 		}
@@ -134,19 +109,60 @@ func wordless(err error) error {
 	return errors.New("not a message of X")
 }
 
-// handOver completes a message and has it heard.
-func (n *Network) handOver(ctx context.Context, m *message, heard func(context.Context, bot.Post) error) {
+// read completes a message and reads its post.
+func (n *Network) read(ctx context.Context, m *message) (p bot.Post, ok bool) {
 	self, handle, err := n.Self(ctx) // known since the stream was opened
 	if err != nil || m.Data.AuthorID == self {
-		return
+		return bot.Post{}, false
 	}
 	n.complete(ctx, m)
-	n.hear(ctx, reader{self, handle}.post(m), heard)
+	return reader{self, handle}.post(m), true
+}
+
+// mentions asks for the posts that mention the bot
+// (https://docs.x.com/x-api/users/get-mentions).
+func (n *Network) mentions(ctx context.Context, since, next string, most int) (page []*message, more string, err error) {
+	self, _, err := n.Self(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	query := maps.Clone(asked)
+	query.Set("max_results", "100")
+	if most > 0 {
+		query.Set("max_results", strconv.Itoa(max(most, 5))) // X gives no fewer
+	}
+	if since != noPost {
+		query.Set("since_id", since)
+	}
+	if next != "" {
+		query.Set("pagination_token", next)
+	}
+	var answer struct {
+		Data     []*tweet
+		Includes includes
+		Errors   []problem
+		Meta     struct {
+			Next string `json:"next_token"`
+		}
+	}
+	if err := n.call(ctx, asBot, http.MethodGet, "/2/users/"+self+"/mentions", query, nil, &answer); err != nil {
+		return nil, "", err
+	}
+	for _, t := range answer.Data {
+		if t == nil || !isID(t.ID) || !isID(t.AuthorID) {
+			continue
+		}
+		m := &message{Data: t, Includes: answer.Includes, Errors: answer.Errors}
+		if !m.hidden() {
+			page = append(page, m)
+		}
+	}
+	return page, answer.Meta.Next, nil
 }
 
 const (
 	hearFirst = 250 * time.Millisecond
-	hearMost  = 30 * time.Second
+	hearMost  = 4 * time.Second // so that the shop goes on soon after its store is back
 )
 
 // hear hands a post over until it is dealt with.
@@ -159,7 +175,9 @@ func (a *account) hear(ctx context.Context, p bot.Post, heard func(context.Conte
 		if ctx.Err() != nil {
 			return
 		}
-		a.log.ErrorContext(ctx, "post not dealt with, will be handed over again", "post", p.ID, "try", try+1, "err", err)
+		if try == 0 {
+			a.log.WarnContext(ctx, "post not dealt with; handing it over again until it is", "post", p.ID, "err", err)
+		}
 		if !sleep(ctx, doubled(hearFirst, try, hearMost)) {
 			return
 		}

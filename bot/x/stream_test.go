@@ -29,6 +29,19 @@ type server func(r *http.Request) (*http.Response, error)
 
 func (s server) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
 
+// unmentioned answers questions after mentions for a server that knows of none.
+func unmentioned(s server) server {
+	return func(r *http.Request) (*http.Response, error) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/mentions"):
+			return respond(r, 200, `{"meta":{"result_count":0}}`)
+		case strings.HasSuffix(r.URL.Path, "/mentions_timeline.json"):
+			return respond(r, 200, `[]`)
+		}
+		return s(r)
+	}
+}
+
 func respond(r *http.Request, status int, body string) (*http.Response, error) {
 	return &http.Response{
 		StatusCode: status, Header: http.Header{}, Request: r, ContentLength: int64(len(body)),
@@ -55,7 +68,7 @@ func config(s server) Config {
 	return Config{
 		APIURL: "https://api.x.test", StreamURL: "https://stream.x.test",
 		ConsumerKey: "k", ConsumerSecret: "s", AccessToken: "t", AccessSecret: "u", BearerToken: "b",
-		HTTP: &http.Client{Transport: s},
+		HTTP: &http.Client{Transport: unmentioned(s)},
 	}
 }
 
@@ -134,7 +147,10 @@ func recorded(t *testing.T, name, last string, other server, open func(Config) (
 	defer cancel()
 	var got bytes.Buffer
 	heardLast := false
-	err = n.Listen(ctx, func(_ context.Context, p bot.Post) error {
+	err = n.Listen(ctx, "", func(_ context.Context, p bot.Post) error {
+		if p.ID == "" {
+			return nil
+		}
 		got.WriteString(describe(&p) + "\n\n")
 		if p.ID == last {
 			heardLast = true

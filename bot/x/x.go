@@ -34,8 +34,10 @@
 // between them stands a queue of bounded length. When that is full, reading
 // waits. A line that cannot be read is logged without its content, and skipped.
 // The stream is opened anew with the waits that X asks for
-// (https://docs.x.com/x-api/fundamentals/handling-disconnections). What was
-// posted while it was down does not come again.
+// (https://docs.x.com/x-api/fundamentals/handling-disconnections). Each time it is
+// open, the bot's mentions since the last known post are read page by page, from two
+// minutes before it: what was posted while nobody listened comes late, and some of
+// what was heard comes again. X tells of mentions only, and of the last 800 of them.
 //
 // Withheld posts and those of protected accounts are passed over. X does not
 // tell which accounts are labelled as automated, so Author.Bot is always false.
@@ -60,6 +62,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dghubble/oauth1"
@@ -95,6 +98,9 @@ type account struct {
 	signed http.RoundTripper // base behind OAuth 1.0a
 	log    *slog.Logger
 	whoami func(context.Context) (id, handle string, err error)
+
+	connected atomic.Bool  // a stream is open
+	waiting   atomic.Int64 // posts queued
 
 	mu         sync.Mutex
 	id, handle string // "" until known
@@ -178,6 +184,11 @@ func (a *account) Self(ctx context.Context) (id, handle string, err error) {
 	a.id, a.handle = id, handle
 	a.mu.Unlock()
 	return id, handle, nil
+}
+
+// Status implements [bot.Network].
+func (a *account) Status() bot.Status {
+	return bot.Status{Connected: a.connected.Load(), Waiting: int(a.waiting.Load())}
 }
 
 // otherAccountError: the credentials are somebody else's.

@@ -25,11 +25,20 @@ type Config struct {
 	PublicURL string `yaml:"public_url"`
 	Listen    string `yaml:"listen"`
 	Store     string `yaml:"store"`
+	Archive   string `yaml:"archive"`
 	Offers    string `yaml:"offers"`
 	Thanks    string `yaml:"thanks"`
 
 	Keys     Secret `yaml:"-"`
 	KeysFile string `yaml:"keys_file"`
+
+	Redis struct {
+		Password     Secret `yaml:"-"`
+		PasswordFile string `yaml:"password_file"`
+		CAFile       string `yaml:"ca_file"`
+		Wait         int    `yaml:"wait"`
+		AllowLoss    bool   `yaml:"allow_loss"`
+	} `yaml:"redis"`
 
 	Log struct {
 		Level  string `yaml:"level"`
@@ -78,6 +87,7 @@ type Config struct {
 		Link   time.Duration `yaml:"link"`
 		Invite time.Duration `yaml:"invite"`
 		Answer time.Duration `yaml:"answer"`
+		Keep   time.Duration `yaml:"keep"`
 	} `yaml:"times"`
 }
 
@@ -97,6 +107,7 @@ func Default() Config {
 	c.PublicURL = "http://localhost:8080"
 	c.Listen = "localhost:8080"
 	c.Store = "sqlite:hashtill.db"
+	c.Archive = "archive"
 	c.Thanks = "off"
 	c.Log.Level, c.Log.Format = "info", "text"
 	c.X.API = "v2"
@@ -105,6 +116,7 @@ func Default() Config {
 	c.SMTP.Host, c.SMTP.Port, c.SMTP.TLS = "localhost", 587, "starttls"
 	c.Times.Echo, c.Times.Link = offers.DefaultTimes.Echo, offers.DefaultTimes.Link
 	c.Times.Invite, c.Times.Answer = offers.DefaultTimes.Invite, offers.DefaultTimes.Answer
+	c.Times.Keep = offers.DefaultTimes.Keep
 	return c
 }
 
@@ -177,6 +189,10 @@ func set(v reflect.Value, value string) error {
 		n, err := strconv.Atoi(value)
 		v.SetInt(int64(n))
 		return err
+	case bool:
+		b, err := strconv.ParseBool(value)
+		v.SetBool(b)
+		return err
 	}
 	v.SetString(value)
 	return nil
@@ -216,6 +232,11 @@ func (c *Config) readSecrets() error {
 		secret.SetString(strings.TrimSpace(string(text)))
 	})
 	return errors.Join(errs...)
+}
+
+// times are the windows of a purchase.
+func (c Config) times() offers.Times {
+	return offers.Times{Answer: c.Times.Answer, Echo: c.Times.Echo, Link: c.Times.Link, Invite: c.Times.Invite, Keep: c.Times.Keep}
 }
 
 // Validate joins every complaint of what serving needs.
@@ -262,6 +283,12 @@ func (c Config) Validate() error {
 		if t.d < time.Second || t.d > 30*24*time.Hour {
 			bad("%s: %s is not between a second and 30 days", t.key, t.d)
 		}
+	}
+	if kept := (offers.Times{Answer: 1, Echo: 1, Link: 1, Invite: 1, Keep: c.Times.Keep}); kept.Validate() != nil {
+		bad("times.%w", kept.Validate())
+	}
+	if c.Redis.Wait < 0 || c.Redis.Wait > 10 {
+		bad("redis.wait: %d is not between 0 and 10 replicas", c.Redis.Wait)
 	}
 	if c.Keys == "" {
 		bad("keys is missing: make them once by `(umask 077; hashtill keys > hashtill.keys)`, and name that file in keys_file")

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 	if at := os.Getenv(crashAt); at != "" {
 		os.Exit(serveAndCrash(at))
 	}
+	if where := os.Getenv(rushStore); where != "" {
+		os.Exit(rushUntilKilled(where))
+	}
 	testscript.Main(m, map[string]func(){"hashtill": main})
 }
 
@@ -39,7 +42,10 @@ func serveAndCrash(at string) int {
 	e := &env{ctx: context.Background(), environ: os.Environ(), out: os.Stdout, err: os.Stderr, config: os.Args[1]}
 	err := e.serve(
 		func(st store.Store) store.Store { return &crashing{Store: st, at: n, before: when == "before"} },
-		func(s *system) { s.outbox.LeaseFor = time.Second }, // so that what the dead held is soon due again
+		func(s *system) { // so that what the dead held is soon free again
+			s.outbox.LeaseFor = time.Second
+			s.shop.Silence = time.Second
+		},
 	)
 	fmt.Fprintln(os.Stderr, err)
 	return 1
@@ -53,7 +59,11 @@ type crashing struct {
 	before  bool
 }
 
+// Commit counts those of purchases: the others come as time passes.
 func (c *crashing) Commit(ctx context.Context, change store.Change) error {
+	if len(change.Put) > 0 && (strings.HasPrefix(change.Put[0].Key, "held/") || strings.HasPrefix(change.Put[0].Key, "cursor/")) {
+		return c.Store.Commit(ctx, change)
+	}
 	n := c.commits.Add(1)
 	if n == c.at && c.before {
 		die()
@@ -102,6 +112,7 @@ func TestKilledBetweenCommits(t *testing.T) {
 type mortal struct {
 	t      *testing.T
 	config string
+	env    []string // besides ours
 	cmd    *exec.Cmd
 	died   chan struct{}
 	output strings.Builder
@@ -110,7 +121,7 @@ type mortal struct {
 func (m *mortal) start(at string) {
 	m.t.Helper()
 	m.cmd = exec.Command(os.Args[0], m.config)
-	m.cmd.Env = append(os.Environ(), crashAt+"="+at)
+	m.cmd.Env = append(append(os.Environ(), m.env...), crashAt+"="+at)
 	m.cmd.Stdout, m.cmd.Stderr = &m.output, &m.output
 	if err := m.cmd.Start(); err != nil {
 		m.t.Fatal(err)

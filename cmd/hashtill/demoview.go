@@ -263,7 +263,8 @@ func (d *demoPage) charged(whose map[string]string) (all []chargeView, taken []s
 	return all[:min(len(all), demoShown)], taken
 }
 
-// owed is all that the outbox still has to do.
+// owed is all that the outbox still has to do, but to put away what is closed, a
+// year from now.
 func (d *demoPage) owed(ctx context.Context) ([]store.Owed, error) {
 	var all []store.Owed
 	for shard := range store.Shards {
@@ -272,7 +273,11 @@ func (d *demoPage) owed(ctx context.Context) ([]store.Owed, error) {
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, some...)
+			for _, o := range some {
+				if o.Due.Sub(d.clock.Now()) < offers.MaxPostAge {
+					all = append(all, o)
+				}
+			}
 			if cursor = next; cursor == "" {
 				break
 			}

@@ -58,6 +58,7 @@ type cli struct {
 	Offer    offerCmd    `cmd:"" help:"List, show and import what is for sale."`
 	Purchase purchaseCmd `cmd:"" help:"List, show and refund purchases."`
 	Buyer    buyerCmd    `cmd:"" help:"List, show and add buyers."`
+	Store    storeCmd    `cmd:"" help:"Check, copy and back up what is kept."`
 	Keys     keysCmd     `cmd:"" help:"Make the keys that sign links and make codes."`
 }
 
@@ -106,25 +107,20 @@ func (e *env) load() (Config, error) {
 	return cfg, nil
 }
 
-// withShop opens the store and the shop for a command that looks or edits.
-func (e *env) withShop(do func(cfg Config, shop *offers.Shop) error) (err error) {
+// withShop opens the store and the shop for a command that looks or edits. create
+// says that the command may begin a new store.
+func (e *env) withShop(create bool, do func(cfg Config, shop *offers.Shop) error) error {
 	cfg, err := e.load()
 	if err != nil {
 		return err
 	}
-	if cfg.Store == "memory" {
-		return usageError{errors.New("store: memory ends with the process that has it: name a sqlite:PATH")}
-	}
-	st, err := openStore(e.ctx, cfg.Store)
-	if err != nil {
-		return usageError{err}
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	shop, _, err := openShop(e.ctx, cfg, st, slog.New(slog.DiscardHandler), time.Now)
-	if err != nil {
-		return usageError{err}
-	}
-	return do(cfg, shop)
+	return e.withStoreAt(cfg, cfg.Store, create, func(cfg Config, st store.Store, log *slog.Logger) error {
+		shop, _, err := openShop(e.ctx, cfg, st, log, time.Now)
+		if err != nil {
+			return usageError{err}
+		}
+		return do(cfg, shop)
+	})
 }
 
 type serveCmd struct{}
@@ -150,12 +146,13 @@ func (e *env) serve(under func(store.Store) store.Store, tune func(*system)) (er
 	if err := cfg.Validate(); err != nil {
 		return usageError{err}
 	}
-	st, err := openStore(e.ctx, cfg.Store)
+	log := newLog(cfg, e.err)
+	st, err := openStore(e.ctx, cfg, log)
 	if err != nil {
 		return usageError{err}
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	s, err := open(e.ctx, cfg, under(st), newLog(cfg, e.err), time.Now)
+	s, err := open(e.ctx, cfg, under(st), log, time.Now)
 	if err != nil {
 		return usageError{err}
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,7 +37,10 @@ type outside struct {
 
 const buyerEmail = "ann@mail.example"
 
-func newOutside(t *testing.T, api string) *outside {
+func newOutside(t *testing.T, api string) *outside { return newOutsideOn(t, api, "") }
+
+// newOutsideOn has hashtill serve use a store that is there; "" is a file of its own.
+func newOutsideOn(t *testing.T, api, where string) *outside {
 	t.Helper()
 	w := &outside{t: t}
 	var err error
@@ -56,9 +61,6 @@ func newOutside(t *testing.T, api string) *outside {
 	t.Cleanup(func() { w.smtp.Close() })
 	w.bot, err = w.x.AddAccount(xtest.Account{Handle: "hashtill"})
 	must(err)
-	w.buyer, err = w.x.AddAccount(xtest.Account{Handle: "ann"})
-	must(err)
-
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -68,40 +70,54 @@ func newOutside(t *testing.T, api string) *outside {
 	listen, err := freeAddress("127.0.0.1:0")
 	must(err)
 	creds := w.x.Credentials(w.bot.ID)
-	database := filepath.Join(dir, "hashtill.db")
+	where = cmp.Or(where, "sqlite:"+filepath.Join(dir, "hashtill.db"))
 	w.config = write("hashtill.yaml", fmt.Sprintf(`
 public_url: http://%[1]s
 listen: %[1]s
-store: sqlite:%s
+store: %s
+archive: %s
 offers: %s
 thanks: bare
 keys_file: %s
-x: {api: %[15]s, api_url: %[5]q, stream_url: %[5]q, consumer_key_file: %[6]s, consumer_secret_file: %s, access_token_file: %s, access_secret_file: %s, bearer_token_file: %s}
+x: {api: %[16]s, api_url: %[6]q, stream_url: %[6]q, consumer_key_file: %[7]s, consumer_secret_file: %s, access_token_file: %s, access_secret_file: %s, bearer_token_file: %s}
 stripe: {api_url: %q, key_file: %s}
 smtp: {host: %q, port: %d, tls: none}
 mail: {from: shop@mail.example}
-`, listen, database,
-		write("offers.yaml", "- {tag: BuyTee, title: Tour T-shirt, seller: Example Records, price: 149.99, currency: USD, stock: 3}"),
+`, listen, where, filepath.Join(dir, "archive"),
+		write("offers.yaml", "- {tag: BuyTee, title: Tour T-shirt, seller: Example Records, price: 149.99, currency: USD, stock: 1000}"),
 		write("keys", confirm.NewKeys()), w.x.URL(),
 		write("ck", creds.ConsumerKey), write("cs", creds.ConsumerSecret), write("at", creds.Token), write("as", creds.TokenSecret),
 		write("bearer", w.x.Bearer()), w.stripe.URL(), write("stripe", w.stripe.Key()), w.smtp.Host(), w.smtp.Port(), api))
 
-	customer := w.stripe.AddCustomer(buyerEmail)
-	card, err := w.stripe.AddCard(customer, "4242424242424242")
-	must(err)
-	var out strings.Builder
-	if code := run(t.Context(), []string{"buyer", "add", "-c", w.config, "--account", w.buyer.ID, "--email", buyerEmail,
-		"--customer", customer, "--card", card}, nil, &out, &out); code != exitOK {
-		t.Fatalf("buyer add: %d %s", code, out.String())
-	}
 	cfg, err := Load(w.config, nil)
 	must(err)
-	w.store, err = openStore(t.Context(), cfg.Store)
+	w.store, err = openStore(t.Context(), cfg, newLog(cfg, io.Discard))
 	must(err)
 	t.Cleanup(func() { w.store.Close() })
-	w.shop, _, err = openShop(t.Context(), cfg, w.store, newLog(cfg, &out), time.Now)
+	w.shop, _, err = openShop(t.Context(), cfg, w.store, newLog(cfg, io.Discard), time.Now)
 	must(err)
+	w.buyer = w.register("ann", buyerEmail)
 	return w
+}
+
+// register makes somebody a buyer, as the operator does by hand.
+func (w *outside) register(handle, email string) xtest.Account {
+	w.t.Helper()
+	account, err := w.x.AddAccount(xtest.Account{Handle: handle})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	customer := w.stripe.AddCustomer(email)
+	card, err := w.stripe.AddCard(customer, "4242424242424242")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out strings.Builder
+	if code := run(w.t.Context(), []string{"buyer", "add", "-c", w.config, "--account", account.ID, "--email", email,
+		"--customer", customer, "--card", card}, nil, &out, &out); code != exitOK {
+		w.t.Fatalf("buyer add: %d %s", code, out.String())
+	}
+	return account
 }
 
 // listening says whether the bot hears what is posted now.
@@ -130,15 +146,22 @@ func (w *outside) press(ctx context.Context) {
 	}
 }
 
-// settled says whether nothing is owed any more.
+// settled says whether nothing is owed any more but what is due some day.
 func (w *outside) settled(ctx context.Context) bool {
 	for shard := range store.Shards {
-		owed, _, err := w.store.Owed(ctx, shard, "", 1)
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		if len(owed) > 0 {
-			return false
+		for cursor := ""; ; {
+			owed, next, err := w.store.Owed(ctx, shard, cursor, 100)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for _, o := range owed {
+				if o.Due.Before(time.Now().Add(24 * time.Hour)) {
+					return false
+				}
+			}
+			if cursor = next; next == "" {
+				break
+			}
 		}
 	}
 	return true

@@ -65,7 +65,7 @@ func (offerListCmd) Help() string {
 
 // Run lists.
 func (c offerListCmd) Run(e *env) error {
-	return e.withShop(func(_ Config, shop *offers.Shop) error {
+	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
 		type stocked struct {
 			offers.Offer
 			Taken map[string]int64 `json:"taken"`
@@ -129,7 +129,7 @@ func (c offerImportCmd) Run(e *env) error {
 	if err != nil {
 		return usageError{err}
 	}
-	return e.withShop(func(_ Config, shop *offers.Shop) error {
+	return e.withShop(true, func(_ Config, shop *offers.Shop) error {
 		if err := shop.Import(e.ctx, all, c.Only); err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (c purchaseListCmd) Run(e *env) error {
 	if c.State != "" && !slices.Contains(offers.States[1:], offers.State(c.State)) {
 		return usageError{fmt.Errorf("there is no state %q; the states are %v", c.State, offers.States[1:])}
 	}
-	return e.withShop(func(_ Config, shop *offers.Shop) error {
+	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
 		all, err := purchases(e.ctx, shop, func(p offers.Purchase) bool { return c.State == "" || p.State == offers.State(c.State) })
 		if err != nil {
 			return err
@@ -209,7 +209,7 @@ func (c purchaseShowCmd) Run(e *env) error {
 	if !ok {
 		return usageError{fmt.Errorf("%q is not the id of a purchase; see hashtill purchase list", c.ID)}
 	}
-	return e.withShop(func(_ Config, shop *offers.Shop) error {
+	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
 		p, err := shop.Purchase(e.ctx, id)
 		if err != nil {
 			return notFound(err)
@@ -235,7 +235,7 @@ func (c purchaseRefundCmd) Run(e *env) error {
 	if !ok {
 		return usageError{fmt.Errorf("%q is not the id of a purchase; see hashtill purchase list", c.ID)}
 	}
-	return e.withShop(func(_ Config, shop *offers.Shop) error {
+	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
 		p, err := shop.RefundPurchase(e.ctx, id, time.Now())
 		if no := (*offers.Refusal)(nil); errors.As(err, &no) {
 			return usageError{fmt.Errorf("purchase %s is %s: %w", id, p.State, err)}
@@ -249,8 +249,9 @@ func (c purchaseRefundCmd) Run(e *env) error {
 }
 
 type buyerCmd struct {
-	List buyerListCmd `cmd:"" help:"All buyers."`
-	Add  buyerAddCmd  `cmd:"" help:"Register a buyer whose card is saved at Stripe."`
+	List  buyerListCmd  `cmd:"" help:"All buyers."`
+	Add   buyerAddCmd   `cmd:"" help:"Register a buyer whose card is saved at Stripe."`
+	Erase buyerEraseCmd `cmd:"" help:"Remove all there is of one."`
 }
 
 // Help is the rest of the help text.
@@ -267,7 +268,7 @@ func (buyerListCmd) Help() string {
 
 // Run lists.
 func (buyerListCmd) Run(e *env) error {
-	return e.withShop(func(_ Config, shop *offers.Shop) error {
+	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
 		var all []offers.Buyer
 		if err := shop.EachBuyer(e.ctx, func(b offers.Buyer) error { all = append(all, b); return nil }); err != nil {
 			return err
@@ -315,11 +316,39 @@ func (c buyerAddCmd) Run(e *env) error {
 	if err := b.Validate(); err != nil {
 		return usageError{err}
 	}
-	return e.withShop(func(_ Config, shop *offers.Shop) error {
+	return e.withShop(true, func(_ Config, shop *offers.Shop) error {
 		if err := shop.Register(e.ctx, b, time.Now()); err != nil {
 			return err
 		}
 		fmt.Fprintf(e.out, "%s is registered\n", b.Account)
 		return nil
+	})
+}
+
+type buyerEraseCmd struct {
+	Account string `required:"" help:"The account's number on the network, not the handle."`
+	Network string `default:"x" help:"The network."`
+}
+
+// Help is the rest of the help text.
+func (buyerEraseCmd) Help() string {
+	return `Removes an account and all that belongs to it: what is not confirmed is cancelled,
+its purchases go into the archive without their buyer, and nothing names it any
+more. Neither does a "stop" that it once said. A payment that is under way comes
+first: the command says so, and is then to be called again. The customer at Stripe,
+backups and logs are yours to look after.
+
+  hashtill buyer erase --account 783214`
+}
+
+// Run erases.
+func (c buyerEraseCmd) Run(e *env) error {
+	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
+		erased, err := shop.Erase(e.ctx, offers.Account{Network: c.Network, ID: c.Account}, time.Now())
+		fmt.Fprintf(e.out, "%d purchases and %d records are erased\n", erased.Purchases, erased.Records)
+		if erased.Customer != "" {
+			fmt.Fprintf(e.out, "at Stripe there is the customer %s: delete it there\n", erased.Customer)
+		}
+		return err
 	})
 }

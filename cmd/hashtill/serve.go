@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/mail"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 	"hashtill/confirm/stripe"
 	"hashtill/offers"
 	"hashtill/store"
+	"hashtill/store/redis"
 	"hashtill/store/sqlite"
 )
 
@@ -39,19 +42,54 @@ type system struct {
 }
 
 // openStore opens what the key store names.
-func openStore(ctx context.Context, where string) (store.Store, error) {
-	kind, rest, _ := strings.Cut(where, ":")
+func openStore(ctx context.Context, cfg Config, log *slog.Logger) (store.Store, error) {
+	kind, rest, _ := strings.Cut(cfg.Store, ":")
 	switch {
-	case where == "memory":
+	case cfg.Store == "memory":
 		return store.NewMemory(), nil
 	case kind == "sqlite" && rest != "":
-		return sqlite.Open(ctx, rest)
+		return sqlite.Open(ctx, rest, views...)
+	case isRedis(kind):
+		c := redis.Config{URL: cfg.Store, Password: string(cfg.Redis.Password), Wait: cfg.Redis.Wait, AllowLoss: cfg.Redis.AllowLoss, Log: log}
+		if cfg.Redis.CAFile != "" {
+			pem, err := os.ReadFile(cfg.Redis.CAFile)
+			if err != nil {
+				return nil, fmt.Errorf("redis.ca_file: %w", err)
+			}
+			if c.RootCAs, err = x509.SystemCertPool(); err != nil {
+				return nil, err
+			}
+			if !c.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("redis.ca_file: %s holds no certificate (PEM)", cfg.Redis.CAFile)
+			}
+		}
+		return redis.Open(ctx, c)
 	}
-	return nil, fmt.Errorf("store: %q is neither sqlite:PATH nor memory", where)
+	return nil, fmt.Errorf("store: %q is none of sqlite:PATH, redis://…, redis-cluster://… and memory", kind)
 }
+
+func isRedis(kind string) bool {
+	return slices.Contains([]string{"redis", "rediss", "redis-cluster", "rediss-cluster"}, kind)
+}
+
+// views show the store to people who ask it in SQL (see package sqlite).
+var views = []sqlite.View{{
+	Name: "purchase", Prefix: "purchase/", Columns: []sqlite.Column{
+		{Name: "id", Path: "$.id"}, {Name: "state", Path: "$.state"}, {Name: "reason", Path: "$.reason"},
+		{Name: "network", Path: "$.buyer.network"}, {Name: "account", Path: "$.buyer.id"}, {Name: "handle", Path: "$.handle"},
+		{Name: "offer", Path: "$.offer"}, {Name: "title", Path: "$.title"}, {Name: "variant", Path: "$.variant"},
+		{Name: "quantity", Path: "$.quantity"}, {Name: "held", Path: "$.held"},
+		{Name: "total_minor", Path: "$.total.minor"}, {Name: "currency", Path: "$.total.currency"},
+		{Name: "intent", Path: "$.intent"}, {Name: "wish", Path: "$.wish"},
+		{Name: "asked_at", Path: "$.asked_at"}, {Name: "paid_at", Path: "$.paid_at"}, {Name: "ended_at", Path: "$.ended_at"},
+	},
+}}
 
 // openShop opens the shop as the commands need it that only look and edit.
 func openShop(ctx context.Context, cfg Config, st store.Store, log *slog.Logger, now func() time.Time) (*offers.Shop, *confirm.Links, error) {
+	if err := store.Unfinished(ctx, st); err != nil {
+		return nil, nil, err
+	}
 	if cfg.Keys == "" {
 		// Commands that make no codes and sign no links do without the keys.
 		cfg.Keys = Secret(confirm.NewKeys())
@@ -60,10 +98,14 @@ func openShop(ctx context.Context, cfg Config, st store.Store, log *slog.Logger,
 	if err != nil {
 		return nil, nil, fmt.Errorf("keys: %w", err)
 	}
-	shop, err := offers.NewShop(st, offers.Settings{
+	settings := offers.Settings{
 		CodeKey: codeKey, Thanks: cfg.Thanks != "off", Log: log, Now: now,
-		Times: offers.Times{Answer: cfg.Times.Answer, Echo: cfg.Times.Echo, Link: cfg.Times.Link, Invite: cfg.Times.Invite},
-	})
+		Times: cfg.times(),
+	}
+	if cfg.Archive != "" {
+		settings.Archive = (&archive{dir: cfg.Archive, now: now}).add
+	}
+	shop, err := offers.NewShop(st, settings)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,8 +163,14 @@ func open(ctx context.Context, cfg Config, st store.Store, log *slog.Logger, now
 	counter.Register(shop.On)
 	s.outbox = &store.Outbox{Store: st, Do: s.perform, Now: now, Log: log}
 	shop.Owing = s.outbox.Nudge
+	if forgetful, ok := st.(interface{ OnForgotten(func()) }); ok {
+		forgetful.OnForgotten(s.bot.Again)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("/", counter.Handler())
 	s.pages = &http.Server{
-		Handler:           counter.Handler(),
+		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      40 * time.Second, // a press waits a while for its outcome

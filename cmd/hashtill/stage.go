@@ -117,6 +117,7 @@ func newStage(ctx context.Context, listen string, log *slog.Logger) (_ *stage, e
 	cfg := Default()
 	cfg.Listen, cfg.PublicURL = listen, "http://"+listen
 	cfg.Store = "sqlite:" + filepath.Join(s.dir, "hashtill.db")
+	cfg.Archive = filepath.Join(s.dir, "archive")
 	cfg.Thanks = "product"
 	cfg.Keys = Secret(confirm.NewKeys())
 	cfg.X.Handle = botHandle
@@ -129,7 +130,7 @@ func newStage(ctx context.Context, listen string, log *slog.Logger) (_ *stage, e
 	cfg.SMTP.Username, cfg.SMTP.Password = "demo", Secret(mailPassword)
 	cfg.Mail.From = "Demo Records <shop@demo.example>"
 
-	st, err := openStore(ctx, cfg.Store)
+	st, err := openStore(ctx, cfg, log)
 	if err != nil {
 		return nil, err
 	}

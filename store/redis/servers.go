@@ -122,7 +122,12 @@ type servers struct {
 	runs    map[string]bool      // of masters: each start of a server has an id of its own
 	masters [store.Shards]string // addresses
 	told    func()
+	toldAt  time.Time
+	pending bool // something is to be told
 }
+
+// tellEvery is how often OnForgotten tells at most.
+const tellEvery = 5 * time.Second
 
 func (s *servers) open() {
 	s.mu.Lock()
@@ -155,13 +160,14 @@ func (s *servers) met(ctx context.Context, conn *redis.Conn) error {
 // compare looks whether another master has a shard. The client knows without
 // asking.
 func (s *servers) compare(ctx context.Context, d *DB) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell()
 	cluster, ok := d.client.(*redis.ClusterClient)
 	if !ok {
 		return
 	}
 	moved := 0
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for shard := range s.masters {
 		node, err := cluster.MasterForKey(ctx, dueKey(shard))
 		if err != nil {
@@ -183,7 +189,15 @@ func (s *servers) changed(what string) {
 		return
 	}
 	s.log.Warn("redis may have forgotten its last commits", "why", what)
-	if s.told != nil {
+	s.pending = true
+	s.tell()
+}
+
+// tell tells what is pending, but not all of a fail-over's small steps on their own;
+// s.mu is held.
+func (s *servers) tell() {
+	if now := time.Now(); s.pending && s.told != nil && now.Sub(s.toldAt) >= tellEvery {
+		s.pending, s.toldAt = false, now
 		s.told()
 	}
 }

@@ -108,6 +108,7 @@ func (d *DB) open(ctx context.Context, views []View) error {
 	d.write = connect(abs, 1,
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()),
 		"synchronous(FULL)",
+		"secure_delete(FAST)", // what is removed is overwritten where that costs no further page
 		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
 		fmt.Sprintf("journal_size_limit(%d)", 2*checkpointPages*4096),
 		"cache_size(-32768)", // 32 MB

@@ -111,6 +111,9 @@ func TestQueueBounded(t *testing.T) {
 		})
 	}
 	queued(t, db, maxBatch)
+	if n := cap(db.writer.jobs); n > maxBatch {
+		t.Errorf("%d callers may wait, want %d", n, maxBatch)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	outside := make(chan error)
 	go func() { outside <- db.Commit(ctx, put("outside")) }()

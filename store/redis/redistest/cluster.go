@@ -126,7 +126,7 @@ func (c *Cluster) Nodes() []*Server { return slices.Clone(c.nodes) }
 // or paused one is among them.
 func (c *Cluster) Masters() []*Server {
 	c.t.Helper()
-	owners := c.owners()
+	owners := owners(c.claims())
 	var masters []*Server
 	for _, node := range c.nodes {
 		if slices.Contains(owners, node) {
@@ -148,7 +148,7 @@ func (c *Cluster) MasterOf(key string) *Server {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		return c.owners()[slot]
+		return owners(c.claims())[slot]
 	}
 	return nil
 }
@@ -236,9 +236,7 @@ func (c *Cluster) claims() []view {
 // a slot, as a master does that comes back after a fail-over until it has heard of
 // it, the later epoch is right: only a majority of the masters gives a new one
 // (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
-func (c *Cluster) owners() []*Server {
-	c.t.Helper()
-	claims := c.claims()
+func owners(claims []view) []*Server {
 	slices.SortFunc(claims, func(a, b view) int { return cmp.Compare(a.epoch, b.epoch) })
 	owners := make([]*Server, slots)
 	for _, claim := range claims {

@@ -128,11 +128,11 @@ func TestSettings(t *testing.T) {
 
 // Restart waits until the data is there, slow as it is here.
 func TestRestartLoads(t *testing.T) {
-	s := redistest.Start(t, map[string]string{"key-load-delay": "300"}) // microseconds
-	s.Do("EVAL", "for i = 1, 3000 do redis.call('SET', i, i) end", 0)
+	s := redistest.Start(t, map[string]string{"key-load-delay": "100"}) // microseconds
+	s.Do("EVAL", "for i = 1, 10000 do redis.call('SET', i, i) end", 0)
 	s.Kill()
 	s.Restart()
-	if got := s.Do("DBSIZE"); got != "3000" {
+	if got := s.Do("DBSIZE"); got != "10000" {
 		t.Errorf("%s keys", got)
 	}
 }
@@ -187,6 +187,15 @@ func TestCluster(t *testing.T) {
 	masters := c.Masters()
 	if len(masters) != 3 || len(c.Nodes()) != 6 || c.URL() != "redis-cluster://"+strings.Join(c.Addrs(), ",") {
 		t.Fatalf("%d masters, %s", len(masters), c.URL())
+	}
+	for _, node := range c.Nodes() {
+		nodes, replication := node.Do("CLUSTER", "NODES"), node.Do("INFO", "replication")
+		if strings.Count(nodes, " connected") != 6 || strings.Count(nodes, "slave ") != 3 {
+			t.Errorf("%s does not know all:\n%s", node.Addr(), nodes)
+		}
+		if field(replication, "role") == "slave" && field(replication, "master_link_status") != "up" {
+			t.Errorf("%s is not in step:\n%s", node.Addr(), replication)
+		}
 	}
 	all := redis.NewClusterClient(&redis.ClusterOptions{Addrs: c.Addrs()[:1]})
 	defer all.Close()

@@ -1,0 +1,272 @@
+package x
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"hashtill/bot"
+)
+
+const (
+	queueLength = 1024 // posts between reading and handing over
+
+	// overlap is how far before the last known post a look for missed ones begins:
+	// a stream may bring posts in disorder, and the store may have forgotten the last
+	// of what it was told.
+	overlap = 2 * time.Minute
+
+	missedPages = 8         // X shows an account's last 800 mentions, 100 a page
+	noPost      = "0"       // the number before all others
+	mostRetry   = time.Hour // between two tries to look for missed posts
+)
+
+// hearing is one Listen in either shape; T is a post as the shape has it.
+//
+// What the stream brings, and what is found to have been missed each time the stream
+// has opened, goes through one queue. While such a look goes on, the stream is read
+// beside it, and its posts bring no cursor: older ones may still follow.
+type hearing[T any] struct {
+	*account
+	queue  chan item[T]
+	number func(T) string // of this version of the post
+	// mentions is one page of the posts after since that mention the bot, newest
+	// first, and what to ask for the next page with, "" if this is the last. A page
+	// holds at most most posts, 0 for as many as X gives.
+	mentions func(ctx context.Context, since, next string, most int) (page []T, more string, err error)
+	read     func(context.Context, T) (p bot.Post, ok bool) // not ok: nobody needs to hear it
+	heard    func(context.Context, bot.Post) error
+
+	mu     sync.Mutex
+	known  bool   // from tells where to begin
+	from   string // all mentions up to that post have been queued
+	least  string // none before that are looked for
+	newest string // the highest number queued
+	gap    bool   // posts between from and newest may be missing
+}
+
+// item is a post on its way to be heard, or only a cursor.
+type item[T any] struct {
+	post   *T
+	missed bool
+	cursor string
+}
+
+// begin sets where to go on.
+func (h *hearing[T]) begin(since string) error {
+	if since == "" {
+		return nil
+	}
+	if !isID(since) {
+		return fmt.Errorf("x: the cursor %.20q is no number of a post", since)
+	}
+	h.known, h.from, h.newest, h.least = true, since, since, noPost
+	return nil
+}
+
+// listen runs open again and again, and has heard what it queues.
+func (h *hearing[T]) listen(ctx context.Context, since string, open func(context.Context) (alive bool, err error)) error {
+	if err := h.begin(since); err != nil {
+		return err
+	}
+	h.queue = make(chan item[T], queueLength)
+	dealing, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for it := range h.queue {
+			h.waiting.Add(-1)
+			if dealing.Err() == nil {
+				h.handOver(dealing, it)
+			}
+		}
+	}()
+	err := h.keepOpen(ctx, open)
+	cancel()
+	close(h.queue)
+	<-done
+	return err
+}
+
+// put queues an item, or gives up with ctx. When the queue is full it waits, and with
+// it the reading of the stream. X then ends the stream, and what it would have brought
+// is looked for when it is open again.
+func (h *hearing[T]) put(ctx context.Context, it item[T]) error {
+	h.waiting.Add(1)
+	select {
+	case h.queue <- it:
+		return nil
+	case <-ctx.Done():
+		h.waiting.Add(-1)
+		return context.Cause(ctx)
+	}
+}
+
+// live queues a post that the stream has brought.
+func (h *hearing[T]) live(ctx context.Context, post T) error {
+	it := item[T]{post: &post}
+	h.mu.Lock()
+	h.newest = newest(h.newest, h.number(post))
+	if !h.gap {
+		it.cursor = h.newest
+	}
+	h.mu.Unlock()
+	return h.put(ctx, it)
+}
+
+// handOver has an item heard.
+func (h *hearing[T]) handOver(ctx context.Context, it item[T]) {
+	p := bot.Post{Network: name}
+	if it.post != nil {
+		var ok bool
+		if p, ok = h.read(ctx, *it.post); !ok {
+			return
+		}
+	}
+	p.Missed, p.Cursor = it.missed, it.cursor
+	h.hear(ctx, p, h.heard)
+}
+
+// opening finds out where to begin, when it is from now on. It is called before the
+// stream is opened, so that nothing falls in between. Its failure is no reason not to
+// listen: it is tried again then.
+func (h *hearing[T]) opening(ctx context.Context) {
+	if h.known {
+		return
+	}
+	page, _, err := h.mentions(ctx, noPost, "", 1)
+	if err != nil {
+		if ctx.Err() == nil {
+			h.log.WarnContext(ctx, "cannot see the last mention yet", "err", err)
+		}
+		return
+	}
+	h.beginAfter(page)
+}
+
+// beginAfter begins after the first post of a page.
+func (h *hearing[T]) beginAfter(page []T) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.known, h.from = true, noPost
+	if len(page) > 0 {
+		h.from = h.number(page[0])
+	}
+	h.least = h.from
+	h.newest = newest(h.newest, h.from)
+}
+
+// opened is called when the stream is open, and the function it returns when it has
+// ended. In between it looks for what was missed; where that does not come to its end,
+// the next stream takes it up.
+func (h *hearing[T]) opened(ctx context.Context) (ended func()) {
+	h.log.InfoContext(ctx, "stream open")
+	h.connected.Store(true)
+	h.mu.Lock()
+	if !h.gap {
+		h.gap, h.from = true, newest(h.from, h.newest)
+	}
+	h.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.catchUp(ctx)
+	}()
+	return func() {
+		h.connected.Store(false)
+		cancel()
+		<-done
+	}
+}
+
+// catchUp queues what was missed, oldest first, and then a cursor alone.
+func (h *hearing[T]) catchUp(ctx context.Context) {
+	if !h.known { // only this goroutine makes it known while the stream is open
+		page, _, ok := h.ask(ctx, noPost, "", 1)
+		if !ok {
+			return
+		}
+		h.beginAfter(page)
+	} else if !h.queueMissed(ctx) {
+		return
+	}
+	h.mu.Lock()
+	h.gap = false
+	it := item[T]{cursor: h.newest}
+	h.mu.Unlock()
+	h.put(ctx, it)
+}
+
+func (h *hearing[T]) queueMissed(ctx context.Context) (ok bool) {
+	since := newest(before(h.from, overlap), h.least)
+	var missed []T
+	for pages, next := 0, ""; ; {
+		page, more, ok := h.ask(ctx, since, next, 0)
+		if !ok {
+			return false
+		}
+		missed = append(missed, page...)
+		if more == "" {
+			break
+		}
+		if pages++; pages == missedPages {
+			h.log.WarnContext(ctx, "mentions from before cannot be had any more", "before", h.number(missed[len(missed)-1]), "since", since)
+			break
+		}
+		next = more
+	}
+	for _, post := range slices.Backward(missed) {
+		id := newest(h.from, h.number(post))
+		if h.put(ctx, item[T]{post: &post, missed: true, cursor: id}) != nil {
+			return false
+		}
+		h.mu.Lock()
+		h.from, h.newest = id, newest(h.newest, id)
+		h.mu.Unlock()
+	}
+	return true
+}
+
+// ask asks for a page of mentions until it is there or ctx has ended: no failure ends
+// listening. When X names a time it comes back then.
+func (h *hearing[T]) ask(ctx context.Context, since, next string, most int) (page []T, more string, ok bool) {
+	for try := 0; ; try++ {
+		page, more, err := h.mentions(ctx, since, next, most)
+		if err == nil {
+			return page, more, true
+		}
+		wait := doubled(httpFirst, try, limitedMost)
+		if e := new(apiError); errors.As(err, &e) && e.status == http.StatusTooManyRequests {
+			wait = min(max(e.later.Sub(h.cfg.Now()), httpFirst), mostRetry)
+		}
+		if ctx.Err() == nil {
+			h.log.WarnContext(ctx, "cannot look for missed posts yet", "wait", wait, "err", err)
+		}
+		if !sleep(ctx, wait) {
+			return nil, "", false
+		}
+	}
+}
+
+// newest is the higher of two numbers of X, without leading zeros; "" is below all.
+func newest(a, b string) string {
+	if len(b) > len(a) || len(b) == len(a) && b > a {
+		return b
+	}
+	return a
+}
+
+// before is the number that a post would have that is older by d.
+func before(id string, d time.Duration) string {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if n -= d.Milliseconds() << 22; err != nil || n < 0 {
+		return noPost
+	}
+	return strconv.FormatInt(n, 10)
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"hashtill/offers"
+	"hashtill/store"
+	"hashtill/store/sqlite"
+)
+
+type storeCmd struct {
+	Check  storeCheckCmd  `cmd:"" help:"Look whether everything in the store agrees."`
+	Copy   storeCopyCmd   `cmd:"" help:"Copy one store into another of any kind."`
+	Backup storeBackupCmd `cmd:"" help:"Copy a SQLite store while it is in use."`
+}
+
+// Help is the rest of the help text.
+func (storeCmd) Help() string {
+	return "For example:\n\n  hashtill store check\n  hashtill store backup tonight.db"
+}
+
+// withStore opens the configured store, which must be there.
+func (e *env) withStore(do func(cfg Config, st store.Store, log *slog.Logger) error) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	return e.withStoreAt(cfg, cfg.Store, false, do)
+}
+
+// withStoreAt opens the store at an address; create says that it may be made.
+func (e *env) withStoreAt(cfg Config, where string, create bool, do func(cfg Config, st store.Store, log *slog.Logger) error) (err error) {
+	if where == "memory" {
+		return usageError{errors.New("store: memory ends with the process that has it: name a sqlite:PATH or a redis://…")}
+	}
+	if path, ok := strings.CutPrefix(where, "sqlite:"); ok && !create {
+		if _, err := os.Stat(path); err != nil {
+			return usageError{fmt.Errorf("store: there is no database %q yet: hashtill serve, offer import and buyer add make it: %w", path, err)}
+		}
+	}
+	cfg.Store = where
+	log := newLog(cfg, e.err)
+	st, err := openStore(e.ctx, cfg, log)
+	if err != nil {
+		return usageError{err}
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	return do(cfg, st, log)
+}
+
+// A progress tells people how far something is, at most every second.
+type progress struct {
+	to   io.Writer
+	last time.Time
+}
+
+func (p *progress) say(format string, args ...any) {
+	if now := time.Now(); now.Sub(p.last) >= time.Second {
+		p.last = now
+		fmt.Fprintf(p.to, format+"\n", args...)
+	}
+}
+
+type storeCheckCmd struct {
+	JSON bool `name:"json" help:"JSON, one finding a line."`
+}
+
+// Help is the rest of the help text.
+func (storeCheckCmd) Help() string {
+	return `Looks whether the file is sound (SQLite), and whether what is in the store agrees:
+units counted are those that purchases hold, whoever has not finished is waited for,
+nothing is left behind. It changes nothing, and hashtill serve may go on meanwhile.
+Exits 1 if anything is found.
+
+  hashtill store check --config hashtill.yaml`
+}
+
+// Run checks.
+func (c storeCheckCmd) Run(e *env) error {
+	return e.withStore(func(cfg Config, st store.Store, log *slog.Logger) error {
+		if db, ok := st.(*sqlite.DB); ok {
+			if err := db.Check(e.ctx); err != nil {
+				return err
+			}
+		}
+		shop, _, err := openShop(e.ctx, cfg, st, log, time.Now)
+		if err != nil {
+			return err
+		}
+		bar := progress{to: e.err, last: time.Now()}
+		var all []offers.Finding
+		err = shop.Check(e.ctx, func(shard int) { bar.say("checked %d of %d shards", shard+1, store.Shards) },
+			func(f offers.Finding) error { all = append(all, f); return nil })
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 {
+			if !c.JSON {
+				fmt.Fprintln(e.out, "everything agrees")
+			}
+			return nil
+		}
+		err = print(e.out, c.JSON, "SHARD\tWHAT\tKEY\tMEANS", all, func(f offers.Finding) []string {
+			return []string{fmt.Sprint(f.Shard), string(f.Kind), f.Key, f.Text}
+		})
+		return errors.Join(err, fmt.Errorf("%d things do not agree", len(all)))
+	})
+}
+
+type storeBackupCmd struct {
+	File string `arg:"" help:"The file to make; there must be none."`
+}
+
+// Help is the rest of the help text.
+func (storeBackupCmd) Help() string {
+	return `Copies a SQLite store as it is at one moment, while hashtill serve goes on. To
+restore, stop hashtill serve and put the copy in the place of the file.
+Redis has backups of its own (BGSAVE, or a copy of its append-only files).
+
+  hashtill store backup /backup/$(date +%F).db`
+}
+
+// Run backs up.
+func (c storeBackupCmd) Run(e *env) error {
+	return e.withStore(func(cfg Config, st store.Store, _ *slog.Logger) error {
+		db, ok := st.(*sqlite.DB)
+		if !ok {
+			return usageError{fmt.Errorf("the store is %s: back it up by Redis's own means (BGSAVE), or stop every hashtill serve and run: hashtill store copy %s://… sqlite:%s",
+				storeKind(cfg.Store), storeKind(cfg.Store), c.File)}
+		}
+		bar := progress{to: e.err, last: time.Now()}
+		err := db.Backup(e.ctx, c.File, func(done, total int) { bar.say("copied %d of %d pages", done, total) })
+		if err != nil {
+			return err
+		}
+		info, err := os.Stat(c.File)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(e.out, "%s: %d bytes, checked\n", c.File, info.Size())
+		return nil
+	})
+}
+
+type storeCopyCmd struct {
+	From string `arg:"" help:"A store as the key store names it (sqlite:PATH, redis://…)."`
+	To   string `arg:"" help:"Another one, which must be empty."`
+}
+
+// Help is the rest of the help text.
+func (storeCopyCmd) Help() string {
+	return `Stop every hashtill serve first. All of it is copied, read again and compared.
+Broken off, it goes on where it was when it is called again. Passwords and the like
+of Redis are those of the configuration (redis.password_file, …).
+
+  hashtill store copy sqlite:hashtill.db redis-cluster://10.0.0.1:6379,10.0.0.2:6379`
+}
+
+// Run copies.
+func (c storeCopyCmd) Run(e *env) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	if c.From == c.To {
+		return usageError{errors.New("a store cannot be copied into itself")}
+	}
+	return e.withStoreAt(cfg, c.From, false, func(_ Config, from store.Store, _ *slog.Logger) error {
+		return e.withStoreAt(cfg, c.To, true, func(_ Config, to store.Store, _ *slog.Logger) error {
+			bar := progress{to: e.err, last: time.Now()}
+			report, err := store.Copy(e.ctx, from, to, func(p store.CopyProgress) {
+				bar.say("copied %d and compared %d of %d shards; %d rows read", p.Copied, p.Verified, store.Shards, p.Rows)
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(e.out, "%d records, %d counts and %d effects are copied and compared (%d bytes)\n",
+				report.Records, report.Counts, report.Effects, report.Bytes)
+			return nil
+		})
+	})
+}
