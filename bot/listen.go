@@ -154,6 +154,11 @@ func (l *listener) listen(ctx context.Context, since string) (again bool, err er
 	l.begin(since, end)
 	var tending sync.WaitGroup
 	tending.Go(func() { l.tend(ctx, since) })
+	tending.Go(func() {
+		for sleep(ctx, tendEvery) {
+			l.tellBehind()
+		}
+	})
 	err = l.n.Listen(ctx, since, l.heard)
 	again = context.Cause(ctx) == errAgain
 	end(nil)
@@ -179,11 +184,10 @@ func (l *listener) end(again bool) {
 	l.inHand, l.behind, l.busy, l.failure = false, false, time.Time{}, nil
 }
 
-// tend keeps the cursor and looks whether posts wait, from time to time.
+// tend keeps the cursor, from time to time.
 func (l *listener) tend(ctx context.Context, stored string) {
 	failed := false
 	for sleep(ctx, tendEvery) {
-		l.tellBehind()
 		kept, err := l.keep(ctx, stored)
 		switch {
 		case err == nil:

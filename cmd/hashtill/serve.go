@@ -229,6 +229,7 @@ func (s *system) run(ctx context.Context) error {
 	g.Go(func() error {
 		tick := time.NewTicker(refreshEvery)
 		defer tick.Stop()
+		failing := false
 		for {
 			select {
 			case <-ctx.Done():
@@ -236,9 +237,10 @@ func (s *system) run(ctx context.Context) error {
 			case <-tick.C:
 			}
 			changed, err := s.shop.Refresh(ctx)
-			if err != nil && ctx.Err() == nil {
+			if err != nil && !failing && ctx.Err() == nil {
 				s.log.Error("cannot read the offers; trying again", "err", err)
 			}
+			failing = err != nil
 			if changed {
 				s.bot.Follow()
 			}
