@@ -18,8 +18,9 @@ type testCommand struct {
 // Help is shown by --help.
 func (testCommand) Help() string {
 	return `On Debian, first installs the packages that the tests need and that are missing;
-this takes root. Then does what check does, and at last runs go test -race, also
-when a check has failed.
+this takes root. Then does what check does, and runs go test -race, also when a
+check has failed. At last, if all is well and nothing stands after --, puts deliberate
+faults in and sees that the tests catch each of them, as faults does.
 
 Examples:
 
@@ -32,7 +33,10 @@ func (c testCommand) Run(ctx context.Context, p *project) error {
 	if err := p.install(ctx, p.thisMachine()); err != nil {
 		return err
 	}
-	return p.checkAndTest(ctx, c.goTestArgs())
+	if err := p.checkAndTest(ctx, c.goTestArgs()); err != nil || len(c.Args) > 0 {
+		return err
+	}
+	return faultsCommand{Parallel: 2, Timeout: 2 * time.Minute}.Run(ctx, p)
 }
 
 func (p *project) checkAndTest(ctx context.Context, args []string) error {
