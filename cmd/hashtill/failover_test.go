@@ -213,3 +213,34 @@ func TestStoreAway(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleIsCheap counts what a process asks of Redis while nothing happens: it
+// polls each shard once a second, and the rest is little.
+func TestIdleIsCheap(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server := redistest.Start(t, nil)
+	w := newOutsideOn(t, "v2", server.URL())
+	w.serve()
+	if err := w.x.WaitStream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	commands := func() (n int) {
+		for line := range strings.Lines(server.Do("INFO", "stats")) {
+			fmt.Sscanf(line, "total_commands_processed:%d", &n)
+		}
+		return n
+	}
+	const window = 10 * time.Second
+	before := commands()
+	select {
+	case <-time.After(window):
+	case <-ctx.Done():
+	}
+	perSecond := (commands() - before) / int(window/time.Second)
+	if perSecond < store.Shards/2 || perSecond > 2*store.Shards {
+		t.Errorf("%d commands a second", perSecond)
+	}
+	t.Logf("an idle hashtill serve sends %d commands a second", perSecond)
+}

@@ -66,7 +66,7 @@ func TestOpenRefuses(t *testing.T) {
 // A user of least rights, over TLS, with the password beside the URL.
 func TestTLSAndUser(t *testing.T) {
 	server, roots := redistest.StartTLS(t, map[string]string{
-		"user": "till on >open-sesame ~{s* -@all +@read +@write +@scripting +@transaction +@connection +info",
+		"user": leastRights,
 	})
 	address, err := url.Parse(server.URL())
 	if err != nil {
@@ -131,5 +131,30 @@ func TestScriptHeaders(t *testing.T) {
 				t.Errorf("%s: the header does not tell %s", file, word)
 			}
 		}
+	}
+}
+
+// leastRights is what the README gives a user.
+const leastRights = "till on >open-sesame ~{s* -@all +@read +@write +@scripting +@transaction +@connection +info +wait +cluster|slots +cluster|shards"
+
+func TestClusterUser(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3, 0, map[string]string{"user": leastRights})
+	db := open(t, redis.Config{URL: strings.Replace(cluster.URL(), "://", "://till@", 1), Password: "open-sesame"})
+	defer db.Close()
+	for shard := range store.Shards {
+		change := store.Change{Shard: shard, Put: []store.Put{{Key: "k", Value: []byte("v")}}, Owe: []store.Effect{{ID: "e"}}}
+		if err := db.Commit(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leases, err := db.Lease(t.Context(), time.Now(), time.Now().Add(time.Minute), 2*store.Shards)
+	if err != nil || len(leases) != store.Shards {
+		t.Errorf("%d leases, %v", len(leases), err)
+	}
+	if err := db.Load(t.Context(), 3, store.Rows{Counts: []store.Count{{Key: "n", N: 3}}}); err != nil {
+		t.Error(err)
+	}
+	if owed, _, err := db.Owed(t.Context(), 3, "", 10); err != nil || len(owed) != 1 {
+		t.Errorf("%v, %v", owed, err)
 	}
 }
