@@ -17,9 +17,12 @@ func (c *shardCheck) readRecords(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		filed, owned := elsewhere{}, elsewhere{}
+		filed, owned, needed := elsewhere{}, elsewhere{}, elsewhere{}
 		for _, r := range recs {
-			c.record(r, filed, owned)
+			c.record(r, filed, owned, needed)
+		}
+		if err := c.checkNeeded(ctx, needed); err != nil {
+			return err
 		}
 		if err := c.checkFiled(ctx, filed); err != nil {
 			return err
@@ -43,14 +46,14 @@ type named struct{ key, by string }
 func (e elsewhere) add(shard int, key, by string) { e[shard] = append(e[shard], named{key, by}) }
 
 // record looks at one record.
-func (c *shardCheck) record(r store.Record, filed, owned elsewhere) {
+func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 	unreadable := func(what string, err error) {
 		c.finds(Unreadable, r.Key, "this %s cannot be read: %v", what, err)
 	}
 	prefix, name, _ := strings.Cut(r.Key, "/")
 	switch prefix {
 	case "purchase":
-		c.purchase(r, filed)
+		c.purchase(r, filed, needed)
 	case "offer":
 		if !c.placed(r.Key, store.ShardOf(name)) {
 			return
@@ -99,9 +102,9 @@ func (c *shardCheck) record(r store.Record, filed, owned elsewhere) {
 // shardOfAccount is where what belongs to an account lives, by its string.
 func shardOfAccount(account string) int { return store.ShardOf("account/" + account) }
 
-// purchase looks at a purchase, notes what it holds, and has it looked for among
-// its buyer's.
-func (c *shardCheck) purchase(r store.Record, filed elsewhere) {
+// purchase looks at a purchase, notes what it holds, has it looked for among its
+// buyer's, and has looked for what it needs to go on.
+func (c *shardCheck) purchase(r store.Record, filed, needed elsewhere) {
 	id, ok := ParseID(strings.TrimPrefix(r.Key, "purchase/"))
 	if !ok {
 		c.finds(Unreadable, r.Key, "this is no purchase's id")
@@ -132,6 +135,12 @@ func (c *shardCheck) purchase(r store.Record, filed elsewhere) {
 	}
 	if why := c.waitsFor(p); why != "" {
 		c.finds(Stuck, r.Key, "this purchase is %s, but %s", p.State, why)
+	}
+	if !p.State.Ended() {
+		needed.add(c.shard, offerKey(p.Offer), r.Key)
+		if p.Registered {
+			needed.add(p.Buyer.Shard(), buyerKey(p.Buyer), r.Key)
+		}
 	}
 	// One that is about to leave the store is taken from its buyer's list first.
 	leaves := p.State.Ended() && !p.Deadline().IsZero() && !c.shop.Now().Before(p.Deadline())
@@ -188,6 +197,15 @@ func (c *shardCheck) checkFiled(ctx context.Context, filed elsewhere) error {
 	return c.look(ctx, filed, func(r store.Record, by string) {
 		if r.Version == 0 {
 			c.finds(Unfiled, by, "%s is missing: the buyer's commands pass this purchase by", r.Key)
+		}
+	})
+}
+
+// checkNeeded: what a purchase that is under way needs is there.
+func (c *shardCheck) checkNeeded(ctx context.Context, needed elsewhere) error {
+	return c.look(ctx, needed, func(r store.Record, by string) {
+		if r.Version == 0 {
+			c.finds(Stuck, by, "this purchase is under way, but %s is missing", r.Key)
 		}
 	})
 }

@@ -343,3 +343,25 @@ func TestCheckEndsWhenItIsTold(t *testing.T) {
 		t.Errorf("%v after the shards %v", err, shards)
 	}
 }
+
+// What is under way needs its offer and its buyer.
+func TestCheckFindsWhatIsMissing(t *testing.T) {
+	for key, shard := range map[string]func(*damaged) int{
+		"offer/buytee": func(d *damaged) int { return d.here },
+		"buyer/x:1001": func(d *damaged) int { return d.theirs },
+	} {
+		d := newDamaged(t)
+		d.takeAway(shard(d), key)
+		found := map[string]bool{}
+		err := d.Check(t.Context(), nil, func(f Finding) error {
+			if f.Kind != Stuck || !strings.Contains(f.Text, key) {
+				t.Errorf("without %s: %+v", key, f)
+			}
+			found[f.Key] = true
+			return nil
+		})
+		if err != nil || len(found) != 2 || !found[purchaseKey(d.coded.ID)] || !found[purchaseKey(d.confirmed.ID)] {
+			t.Errorf("without %s: %v, %v; want the two that are under way", key, found, err)
+		}
+	}
+}

@@ -1,9 +1,12 @@
 package offers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"hashtill/store"
 )
@@ -69,4 +72,39 @@ func validName(name, key string) error {
 		return fmt.Errorf("%w: a name of %d bytes", ErrInvalid, len(name))
 	}
 	return nil
+}
+
+// Served says whether a process is at work on the store that does something alone,
+// such as listening to a network. It watches for as long as that takes to show.
+func (s *Shop) Served(ctx context.Context) (bool, error) {
+	before, err := s.held(ctx)
+	if err != nil || len(before) == 0 {
+		return false, err
+	}
+	watch := time.NewTimer(cmp.Or(s.Silence, 10*time.Second) / 2) // more than one Renew of a Lock
+	defer watch.Stop()
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-watch.C:
+	}
+	after, err := s.held(ctx)
+	return !maps.Equal(before, after), err
+}
+
+// held has the versions of the locks that somebody holds.
+func (s *Shop) held(ctx context.Context) (map[string]int64, error) {
+	versions := map[string]int64{}
+	for shard := range store.Shards {
+		err := s.scan(ctx, shard, "held/", func(r store.Record) error {
+			if len(r.Value) > 0 { // else it was given back
+				versions[r.Key] = r.Version
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return versions, nil
 }

@@ -433,9 +433,16 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 // committed tells the log and the outbox.
 func (s *Shop) committed(ctx context.Context, before, after Purchase, ev Event, c store.Change) {
 	if after.Moves != before.Moves {
-		s.Log.LogAttrs(ctx, slog.LevelInfo, "purchase", slog.String("purchase", string(after.ID)),
-			slog.String("offer", after.Offer), slog.String("network", after.Buyer.Network), slog.String("event", string(ev.Kind)),
-			slog.String("from", string(before.State)), slog.String("to", string(after.State)), slog.String("reason", string(after.Reason)))
+		line := []slog.Attr{slog.String("purchase", string(after.ID)), slog.String("offer", after.Offer),
+			slog.String("network", after.Buyer.Network), slog.String("event", string(ev.Kind))}
+		if before.State != New {
+			line = append(line, slog.String("from", string(before.State)))
+		}
+		line = append(line, slog.String("to", string(after.State)))
+		if after.Reason != "" {
+			line = append(line, slog.String("reason", string(after.Reason)))
+		}
+		s.Log.LogAttrs(ctx, slog.LevelInfo, "purchase", line...)
 	}
 	s.owing(c)
 }

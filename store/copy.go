@@ -41,13 +41,15 @@ type CopyProgress struct {
 // the source is nobody's in the target, where its effect is due at the lease's end.
 //
 // A copy that was broken off goes on where it was when Copy is called again with
-// the same two; until it has ended well, [Unfinished] tells of it. progress, if it
+// the same two; until it has ended well, [Unfinished] tells of it. source names the
+// source in whatever way is the same at the next call: a copy of one store is never
+// gone on with from another. A target that will not do is ErrInvalid. progress, if it
 // is not nil, is called now and then, by the goroutine that called Copy.
-func Copy(ctx context.Context, from, to Store, progress func(CopyProgress)) (CopyReport, error) {
+func Copy(ctx context.Context, source string, from, to Store, progress func(CopyProgress)) (CopyReport, error) {
 	if progress == nil {
 		progress = func(CopyProgress) {}
 	}
-	c := &copying{from: from, to: to, progress: progress}
+	c := &copying{source: source, from: from, to: to, progress: progress}
 	if err := c.run(ctx); err != nil {
 		return CopyReport{}, fmt.Errorf("copy: %w", err)
 	}
@@ -66,8 +68,9 @@ func Unfinished(ctx context.Context, s Store) error {
 
 // A copyMark is the record that stands in the target until the copy is finished.
 type copyMark struct {
-	Copied  int   `json:"shards_copied"`
-	version int64 // of the record, 0 if there is none
+	Source  string `json:"source"` // which store it is a copy of
+	Copied  int    `json:"shards_copied"`
+	version int64  // of the record, 0 if there is none
 }
 
 func readMark(ctx context.Context, s Store) (mark copyMark, err error) {
@@ -85,6 +88,7 @@ func readMark(ctx context.Context, s Store) (mark copyMark, err error) {
 // copying is one call of Copy.
 type copying struct {
 	from, to Store
+	source   string
 	progress func(CopyProgress)
 	at       CopyProgress
 	mark     copyMark
@@ -124,11 +128,14 @@ func (c *copying) run(ctx context.Context) error {
 // that holds nothing.
 func (c *copying) begin(ctx context.Context) (err error) {
 	if c.mark, err = readMark(ctx, c.to); err != nil || c.mark.version > 0 {
+		if err == nil && c.mark.Source != c.source {
+			err = fmt.Errorf("%w: a copy of another store into it is not finished: copy that one again, or empty it", ErrInvalid)
+		}
 		return err
 	}
 	for shard := range Shards {
 		err := eachRow(ctx, c.to, shard, func(r row) error {
-			return fmt.Errorf("it holds %s already: empty it, or name another", r.rowName)
+			return fmt.Errorf("%w: it holds %s already: empty it, or name another", ErrInvalid, r.rowName)
 		})
 		if err != nil {
 			return err
@@ -138,11 +145,12 @@ func (c *copying) begin(ctx context.Context) (err error) {
 }
 
 func (c *copying) setMark(ctx context.Context, copied int) error {
-	value, err := json.Marshal(copyMark{Copied: copied})
+	next := copyMark{Source: c.source, Copied: copied}
+	value, err := json.Marshal(next)
 	if err != nil {
 		return err
 	}
-	next := copyMark{Copied: copied, version: c.mark.version + 1}
+	next.version = c.mark.version + 1
 	return c.changeMark(ctx, value, next)
 }
 

@@ -194,7 +194,7 @@ func TestCopy(t *testing.T) {
 		last = p
 		calls++
 	}
-	report, err := store.Copy(t.Context(), from, through, monotonic)
+	report, err := store.Copy(t.Context(), "source", from, through, monotonic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func TestCopy(t *testing.T) {
 	if report != want || report.Bytes < 20*store.MaxValue || report.Bytes > 20*store.MaxValue+40_000 {
 		t.Errorf("report %+v, want %+v", report, want)
 	}
-	again, err := store.Copy(t.Context(), through, back, nil)
+	again, err := store.Copy(t.Context(), "source", through, back, nil)
 	if err != nil || again != report {
 		t.Errorf("report %+v, %v; want %+v", again, err, report)
 	}
@@ -235,7 +235,7 @@ func TestCopy(t *testing.T) {
 func TestCopyBrokenOff(t *testing.T) {
 	source := copySource(t)
 	whole := watch(t, store.NewMemory())
-	if _, err := store.Copy(t.Context(), source, whole, nil); err != nil {
+	if _, err := store.Copy(t.Context(), "source", source, whole, nil); err != nil {
 		t.Fatal(err)
 	}
 	loads := func(w *watched) (sum int) {
@@ -255,7 +255,7 @@ func TestCopyBrokenOff(t *testing.T) {
 				}
 				return nil
 			}
-			_, err := store.Copy(t.Context(), source, first, nil)
+			_, err := store.Copy(t.Context(), "source", source, first, nil)
 			switch {
 			case err == nil:
 				// Whether a mark has been written can be found out.
@@ -271,7 +271,7 @@ func TestCopyBrokenOff(t *testing.T) {
 			if n > 0 && (unfinished == nil || !strings.Contains(unfinished.Error(), "not finished")) {
 				t.Fatalf("broken off at write %d: %v", n, unfinished)
 			}
-			if _, err := store.Copy(t.Context(), source, second, nil); err != nil {
+			if _, err := store.Copy(t.Context(), "source", source, second, nil); err != nil {
 				t.Fatalf("going on from write %d: %v", n, err)
 			}
 			same(t, source, target)
@@ -286,7 +286,7 @@ func TestCopyCanceled(t *testing.T) {
 	source, target := copySource(t), openSQLite(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := store.Copy(ctx, source, target, func(p store.CopyProgress) {
+	_, err := store.Copy(ctx, "source", source, target, func(p store.CopyProgress) {
 		if p.Copied == 20 {
 			cancel()
 		}
@@ -295,7 +295,7 @@ func TestCopyCanceled(t *testing.T) {
 		t.Fatalf("Copy: %v, want context.Canceled", err)
 	}
 	first := -1
-	if _, err := store.Copy(t.Context(), source, target, func(p store.CopyProgress) {
+	if _, err := store.Copy(t.Context(), "source", source, target, func(p store.CopyProgress) {
 		if first < 0 {
 			first = p.Copied
 		}
@@ -325,7 +325,7 @@ func TestCopyChanged(t *testing.T) {
 		source, target := copySource(t), store.NewMemory()
 		c.Shard = shard
 		changed := false
-		_, err := store.Copy(t.Context(), source, target, func(p store.CopyProgress) {
+		_, err := store.Copy(t.Context(), "source", source, target, func(p store.CopyProgress) {
 			if p.Copied > shard && !changed {
 				commit(t, source, c.Change)
 				changed = true
@@ -339,7 +339,7 @@ func TestCopyChanged(t *testing.T) {
 		if store.Unfinished(t.Context(), target) == nil {
 			t.Errorf("%s: nothing tells that the copy is not finished", name)
 		}
-		if _, err := store.Copy(t.Context(), source, target, nil); err == nil {
+		if _, err := store.Copy(t.Context(), "source", source, target, nil); err == nil {
 			t.Errorf("%s: at the second call all is well", name)
 		}
 	}
@@ -354,11 +354,19 @@ func TestCopyOtherSource(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := store.Copy(t.Context(), source, target, nil); !errors.Is(err, errBroken) {
+	if _, err := store.Copy(t.Context(), "source", source, target, nil); !errors.Is(err, errBroken) {
 		t.Fatal(err)
 	}
 	target.fail = func(int) error { return nil }
-	_, err := store.Copy(t.Context(), store.NewMemory(), target, nil)
+	before := maps.Clone(target.loads)
+	if _, err := store.Copy(t.Context(), "another", store.NewMemory(), target, nil); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "another store") {
+		t.Errorf("another source: %v", err)
+	}
+	if !maps.Equal(before, target.loads) {
+		t.Error("another source was copied")
+	}
+	// One that only has the same name is found out by comparing.
+	_, err := store.Copy(t.Context(), "source", store.NewMemory(), target, nil)
 	if err == nil || !strings.Contains(err.Error(), `count "below" is in the target alone`) ||
 		!strings.Contains(err.Error(), "and 3 more") || strings.Count(err.Error(), "alone") != 5 {
 		t.Errorf("Copy: %v", err)
@@ -376,7 +384,7 @@ func TestCopyRefuses(t *testing.T) {
 		target := store.NewMemory()
 		commit(t, target, c)
 		before := everything(t, target)
-		_, err := store.Copy(t.Context(), source, target, nil)
+		_, err := store.Copy(t.Context(), "source", source, target, nil)
 		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "empty it") {
 			t.Errorf("a target that holds %s: %v", says, err)
 		}
@@ -393,11 +401,11 @@ func TestCopyRefuses(t *testing.T) {
 		}
 		return nil
 	}
-	if _, err := store.Copy(t.Context(), source, half, nil); !errors.Is(err, errBroken) {
+	if _, err := store.Copy(t.Context(), "source", source, half, nil); !errors.Is(err, errBroken) {
 		t.Fatal(err)
 	}
 	target := store.NewMemory()
-	if _, err := store.Copy(t.Context(), half, target, nil); err == nil || !strings.Contains(err.Error(), "the source: ") {
+	if _, err := store.Copy(t.Context(), "source", half, target, nil); err == nil || !strings.Contains(err.Error(), "the source: ") {
 		t.Errorf("half a copy is copied: %v", err)
 	}
 	if everything(t, target) != "" {
@@ -406,10 +414,10 @@ func TestCopyRefuses(t *testing.T) {
 
 	// Two at once: the one that is overtaken ends.
 	begun := false
-	_, err := store.Copy(t.Context(), source, target, func(p store.CopyProgress) {
+	_, err := store.Copy(t.Context(), "source", source, target, func(p store.CopyProgress) {
 		if p.Copied == 20 && !begun {
 			begun = true
-			if _, err := store.Copy(t.Context(), source, target, nil); err != nil {
+			if _, err := store.Copy(t.Context(), "source", source, target, nil); err != nil {
 				t.Error(err)
 			}
 		}

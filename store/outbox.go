@@ -67,8 +67,6 @@ type Outbox struct {
 	round    int64          // calls of Lease so far
 	idle     int64          // the last round that found nothing due while nothing was in flight
 	news     chan struct{}  // closed and renewed when idle has moved or inFlight fell to 0
-	failed   error          // of the last call of Lease
-	since    time.Time      // when the first of the failures in a row was
 }
 
 // A Later is an error of Do that says when to try again: after a rate limit, or
@@ -120,14 +118,6 @@ func (o *Outbox) InFlight() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.inFlight
-}
-
-// Failing says since when the store has handed out nothing because of an error, and
-// which; the zero time while all is well.
-func (o *Outbox) Failing() (since time.Time, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.since, o.failed
 }
 
 // WaitIdle returns when the outbox, asked anew, has found nothing due while
@@ -237,18 +227,11 @@ func (o *Outbox) leaseRound(ctx, work context.Context, workers int) (found int, 
 	for _, l := range leases {
 		o.start(work, l)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case err == nil:
-		o.since = time.Time{}
-	case o.failed == nil:
-		o.since = now
-	}
-	o.failed = err
 	if err == nil && len(leases) == 0 && quiet {
+		o.mu.Lock()
 		o.idle = o.round
 		o.tell()
+		o.mu.Unlock()
 	}
 	return len(leases), err
 }

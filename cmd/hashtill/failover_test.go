@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -197,11 +198,16 @@ func TestStoreAway(t *testing.T) {
 		return status == http.StatusOK && strings.Contains(text, "x: listening")
 	})
 
+	var said strings.Builder
+	if code := run(ctx, []string{"store", "copy", server.URL(), "sqlite:" + filepath.Join(t.TempDir(), "copy.db")}, nil, &said, &said); code != exitUsage || !strings.Contains(said.String(), "stop all of them") {
+		t.Errorf("a store in use is copied: %d %s", code, said.String())
+	}
+
 	server.Pause()
 	during := w.wishes(5, 15)
 	w.poll(ctx, "readyz does not tell that the store is away", func() bool {
 		status, text := w.readyz(ctx)
-		return status == http.StatusServiceUnavailable && strings.Contains(text, "store: does not answer")
+		return status == http.StatusServiceUnavailable && strings.Contains(text, "store: ")
 	})
 	w.poll(ctx, "the log does not tell that the bot is behind", func() bool { return strings.Contains(log.String(), "behind") })
 	server.Resume()

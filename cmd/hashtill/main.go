@@ -117,7 +117,7 @@ func (e *env) withShop(create bool, do func(cfg Config, shop *offers.Shop) error
 	return e.withStoreAt(cfg, cfg.Store, create, func(cfg Config, st store.Store, log *slog.Logger) error {
 		shop, _, err := openShop(e.ctx, cfg, st, log, time.Now)
 		if err != nil {
-			return usageError{err}
+			return toMend(err)
 		}
 		return do(cfg, shop)
 	})
@@ -149,12 +149,12 @@ func (e *env) serve(under func(store.Store) store.Store, tune func(*system)) (er
 	log := newLog(cfg, e.err)
 	st, err := openStore(e.ctx, cfg, log)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	s, err := open(e.ctx, cfg, under(st), log, time.Now)
 	if err != nil {
-		return usageError{err}
+		return toMend(err)
 	}
 	tune(s)
 	return s.run(e.ctx)

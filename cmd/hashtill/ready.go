@@ -8,13 +8,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"hashtill/store"
+	"hashtill/store/redis"
 )
 
 // readyTime is how long the store may take to answer when it is asked for its
-// health, and how long it may hand out nothing.
+// health, and how long its commits may fail.
 const readyTime = 2 * time.Second
 
 // ready answers GET /readyz: 200 if this process does its work, else 503, and a line
@@ -29,8 +31,7 @@ func (s *system) ready(w http.ResponseWriter, r *http.Request) {
 		}
 		lines = append(lines, name+": "+fine)
 	}
-	part("store", s.storeAnswers(r.Context()), "answers")
-	part("outbox", s.outboxWorks(), fmt.Sprintf("works, %d effects under way", s.outbox.InFlight()))
+	part("store", s.storeWorks(r.Context()), fmt.Sprintf("works, %d effects under way", s.outbox.InFlight()))
 	listening := s.bot.Listening()
 	for _, network := range slices.Sorted(maps.Keys(listening)) {
 		l := listening[network]
@@ -38,7 +39,7 @@ func (s *system) ready(w http.ResponseWriter, r *http.Request) {
 		fine := "listening"
 		switch {
 		case !l.Held:
-			fine = "another process listens, or soon this one"
+			fine = "not listened to by this process"
 		case l.Behind:
 			err = fmt.Errorf("behind: %d posts wait, the one in hand is %s old", l.Waiting, l.Age.Round(time.Second))
 		case !l.Connected:
@@ -54,21 +55,70 @@ func (s *system) ready(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, strings.Join(lines, "\n"))
 }
 
-// storeAnswers reads something small. The error itself can hold an address: it is in
-// the log of whoever met it.
-func (s *system) storeAnswers(ctx context.Context) error {
+// storeWorks reads something small, and asks how the last commits went. The error
+// itself can hold an address: it is in the log of whoever met it.
+func (s *system) storeWorks(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
 	if _, err := s.store.Counts(ctx, store.Shards-1, "offers"); err != nil {
 		return errors.New("does not answer")
 	}
-	return nil
+	since, err := s.store.failing()
+	away := s.now().Sub(since).Round(time.Second)
+	switch {
+	case err == nil || away < readyTime:
+		return nil
+	case errors.Is(err, redis.ErrReplicas):
+		return fmt.Errorf("waits for replicas, for %s", away)
+	}
+	return fmt.Errorf("takes no commits, for %s", away)
 }
 
-func (s *system) outboxWorks() error {
-	since, err := s.outbox.Failing()
-	if err == nil || s.now().Sub(since) < readyTime {
-		return nil
+// watched is a store that remembers how its last commits and leases went.
+type watched struct {
+	store.Store
+	now func() time.Time
+
+	mu    sync.Mutex
+	err   error     // of the last one
+	since time.Time // when the first failure in a row was
+}
+
+func (w *watched) failing() (since time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.since, w.err
+}
+
+// note takes an outcome down. What the caller asked wrongly or gave up is no failure.
+func (w *watched) note(ctx context.Context, err error) {
+	var guard *store.GuardError
+	switch {
+	case errors.As(err, &guard), errors.Is(err, store.ErrInvalid):
+		err = nil
+	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
+		return
 	}
-	return fmt.Errorf("the store has handed out nothing for %s", s.now().Sub(since).Round(time.Second))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil && err != nil {
+		w.since = w.now()
+	}
+	w.err = err
+}
+
+// Commit commits.
+func (w *watched) Commit(ctx context.Context, c store.Change) error {
+	err := w.Store.Commit(ctx, c)
+	w.note(ctx, err)
+	return err
+}
+
+// Lease leases. That nothing is due says nothing of how a commit would go.
+func (w *watched) Lease(ctx context.Context, now, until time.Time, limit int) ([]store.Lease, error) {
+	leases, err := w.Store.Lease(ctx, now, until, limit)
+	if err != nil || len(leases) > 0 {
+		w.note(ctx, err)
+	}
+	return leases, err
 }

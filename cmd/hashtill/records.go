@@ -336,7 +336,8 @@ func (buyerEraseCmd) Help() string {
 its purchases go into the archive without their buyer, and nothing names it any
 more. Neither does a "stop" that it once said. A payment that is under way comes
 first: the command says so, and is then to be called again. The customer at Stripe,
-backups and logs are yours to look after.
+backups and logs are yours to look after. The archive is the folder that the key
+archive names, on the machine that this runs on.
 
   hashtill buyer erase --account 783214`
 }
@@ -344,7 +345,11 @@ backups and logs are yours to look after.
 // Run erases.
 func (c buyerEraseCmd) Run(e *env) error {
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		erased, err := shop.Erase(e.ctx, offers.Account{Network: c.Network, ID: c.Account}, time.Now())
+		account := offers.Account{Network: c.Network, ID: c.Account}
+		erased, err := shop.Erase(e.ctx, account, time.Now())
+		if err == nil && erased == (offers.Erased{}) {
+			return usageError{fmt.Errorf("there is nothing of %s here: is it the account's number, and not its handle? (hashtill buyer list)", account)}
+		}
 		fmt.Fprintf(e.out, "%d purchases and %d records are erased\n", erased.Purchases, erased.Records)
 		if erased.Customer != "" {
 			fmt.Fprintf(e.out, "at Stripe there is the customer %s: delete it there\n", erased.Customer)

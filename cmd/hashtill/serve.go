@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,7 +34,7 @@ type system struct {
 	cfg    Config
 	log    *slog.Logger
 	now    func() time.Time
-	store  store.Store
+	store  *watched
 	shop   *offers.Shop
 	bot    *bot.Bot
 	outbox *store.Outbox
@@ -41,8 +42,23 @@ type system struct {
 	listen net.Listener
 }
 
-// openStore opens what the key store names.
+// openStore opens what the key store names. A store that does not answer has failed;
+// any other error is the operator's to mend.
 func openStore(ctx context.Context, cfg Config, log *slog.Logger) (store.Store, error) {
+	st, err := openStoreAt(ctx, cfg, log)
+	return st, toMend(err)
+}
+
+// toMend is the usageError of an error at the start, unless something outside did
+// not answer: then trying again may do.
+func toMend(err error) error {
+	if err == nil || errors.As(err, new(net.Error)) || errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return usageError{err}
+}
+
+func openStoreAt(ctx context.Context, cfg Config, log *slog.Logger) (store.Store, error) {
 	kind, rest, _ := strings.Cut(cfg.Store, ":")
 	switch {
 	case cfg.Store == "memory":
@@ -88,7 +104,7 @@ var views = []sqlite.View{{
 // openShop opens the shop as the commands need it that only look and edit.
 func openShop(ctx context.Context, cfg Config, st store.Store, log *slog.Logger, now func() time.Time) (*offers.Shop, *confirm.Links, error) {
 	if err := store.Unfinished(ctx, st); err != nil {
-		return nil, nil, err
+		return nil, nil, usageError{err}
 	}
 	if cfg.Keys == "" {
 		// Commands that make no codes and sign no links do without the keys.
@@ -114,10 +130,11 @@ func openShop(ctx context.Context, cfg Config, st store.Store, log *slog.Logger,
 }
 
 // open wires a system on an open store. Every error is the operator's to mend.
-func open(ctx context.Context, cfg Config, st store.Store, log *slog.Logger, now func() time.Time) (*system, error) {
+func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, now func() time.Time) (*system, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	st := &watched{Store: below, now: now}
 	shop, links, err := openShop(ctx, cfg, st, log, now)
 	if err != nil {
 		return nil, err
@@ -163,7 +180,7 @@ func open(ctx context.Context, cfg Config, st store.Store, log *slog.Logger, now
 	counter.Register(shop.On)
 	s.outbox = &store.Outbox{Store: st, Do: s.perform, Now: now, Log: log}
 	shop.Owing = s.outbox.Nudge
-	if forgetful, ok := st.(interface{ OnForgotten(func()) }); ok {
+	if forgetful, ok := below.(interface{ OnForgotten(func()) }); ok {
 		forgetful.OnForgotten(s.bot.Again)
 	}
 	mux := http.NewServeMux()
@@ -247,7 +264,9 @@ func (s *system) run(ctx context.Context) error {
 		}
 	})
 	s.log.Info("serving", "pages", s.cfg.PublicURL, "listen", s.listen.Addr().String(), "store", storeKind(s.cfg.Store), "offers", len(s.shop.Offers()))
-	return g.Wait()
+	err := g.Wait()
+	s.log.Info("stopped", "err", err)
+	return err
 }
 
 // storeKind is what of the store's address may be logged: a URL can hold a password.

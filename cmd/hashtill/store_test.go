@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -121,5 +122,28 @@ func TestStoreBackup(t *testing.T) {
 	}
 	if _, err := db.Exec(`UPDATE purchase SET state = 'paid'`); err == nil {
 		t.Error("the view can be written to")
+	}
+}
+
+// A backup is put in the place of a store that was killed, whose log is not played
+// into it; and nothing is restored under a running shop.
+func TestStoreRestore(t *testing.T) {
+	dir := t.TempDir()
+	path, backup := filepath.Join(dir, "hashtill.db"), filepath.Join(dir, "backup.db")
+	environ := []string{"HASHTILL_STORE=sqlite:" + path}
+	rushFor(t, "sqlite:"+path, 100, func() { command(t, environ, "store", "backup", backup) })
+	before := command(t, []string{"HASHTILL_STORE=sqlite:" + backup}, "purchase", "list", "--json")
+	// As a kill leaves it: a log beside the file.
+	if err := os.WriteFile(path+"-wal", []byte("a log that belongs to the old file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := command(t, environ, "store", "restore", backup)
+	if after := command(t, environ, "purchase", "list", "--json"); after != before {
+		t.Errorf("restored something else; %s", said)
+	}
+	command(t, environ, "store", "check")
+	old, err := filepath.Glob(path + ".*Z")
+	if err != nil || len(old) != 1 || !strings.Contains(said, old[0]) {
+		t.Errorf("the old store: %v, %v; %s", old, err, said)
 	}
 }

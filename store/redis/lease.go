@@ -193,7 +193,7 @@ func (d *DB) takeFrom(ctx context.Context, node *redis.Client, shards []int, ids
 	if d.cfg.Wait > 0 && len(leases) > 0 {
 		if n, errWait := confirmed.Int64(); errWait != nil || n < int64(d.cfg.Wait) {
 			d.giveBack(ctx, leases, now)
-			return nil, fmt.Errorf("redis: %d of %d replicas have what was written: nothing is done outside until they have (%w)", n, d.cfg.Wait, either(errWait, errReplicas))
+			return nil, fmt.Errorf("redis: %d of %d replicas have what was written: nothing is done outside until they have (%w)", n, d.cfg.Wait, either(errWait, ErrReplicas))
 		}
 	}
 	if err != nil {
@@ -210,7 +210,8 @@ func either(a, b error) error {
 	return b
 }
 
-var errReplicas = errors.New("replicas are missing or behind")
+// ErrReplicas: fewer replicas than Config.Wait have all that was written.
+var ErrReplicas = errors.New("replicas are missing or behind")
 
 // giveBack makes leases due again that must not be performed yet.
 func (d *DB) giveBack(ctx context.Context, leases []store.Lease, now time.Time) {

@@ -33,7 +33,9 @@ func TestOpenRefuses(t *testing.T) {
 		"no address":           {"redis://:open-sesame@host:port:port", "looks like"},
 		"unknown option":       {"redis://:open-sesame@localhost?fsync=1", "looks like"},
 		"nobody there":         {"redis://127.0.0.1:1", "is it running"},
-		"no password":          {locked.URL(), "NOAUTH"},
+		"cluster without node": {"redis-cluster://", "looks like"},
+		"numbered cluster":     {"redis-cluster://127.0.0.1:1/3", "looks like"},
+		"no password":          {locked.URL(), "redis.password_file"},
 		"wrong password":       {strings.Replace(locked.URL(), "://", "://:open-sesam@", 1), "WRONGPASS"},
 		"a replica":            {replica.URL(), "name its master"},
 		"part of a cluster":    {part.URL(), "redis-cluster://"},
@@ -135,7 +137,7 @@ func TestScriptHeaders(t *testing.T) {
 }
 
 // leastRights is what the README gives a user.
-const leastRights = "till on >open-sesame ~{s* -@all +@read +@write +@scripting +@transaction +@connection +info +wait +cluster|slots +cluster|shards"
+const leastRights = "till on >open-sesame ~{s* -@all +@read +@write +@scripting +@transaction +@connection +info +wait +config|get +cluster|slots +cluster|shards"
 
 func TestClusterUser(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0, map[string]string{"user": leastRights})

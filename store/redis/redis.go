@@ -137,8 +137,8 @@ func (d *DB) connect() (redis.UniversalClient, error) {
 		if o.TLSConfig != nil {
 			o.TLSConfig.RootCAs = d.cfg.RootCAs
 		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, readTimeout, readTimeout
-		o.DialerRetries, o.PoolSize, o.ContextTimeoutEnabled = 1, poolSize, true
+		o.DialTimeout, o.ReadTimeout = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.ReadTimeout, readTimeout)
+		o.DialerRetries, o.PoolSize, o.ContextTimeoutEnabled = 1, cmp.Or(o.PoolSize, poolSize), true
 		o.DisableIdentity, o.MaintNotificationsConfig = true, noMaintenance
 		o.OnConnect = d.servers.met
 		return redis.NewClient(o), nil
@@ -146,6 +146,9 @@ func (d *DB) connect() (redis.UniversalClient, error) {
 		// go-redis wants the further nodes as parameters.
 		nodes, query, _ := strings.Cut(rest, "?")
 		first, more, _ := strings.Cut(nodes, ",")
+		if first == "" || strings.HasSuffix(first, "@") || strings.Contains(nodes, "/") {
+			return nil, errAddress // a cluster has nodes, and no numbered databases
+		}
 		address := strings.TrimSuffix(scheme, "-cluster") + "://" + first + "?" + query
 		for _, node := range strings.FieldsFunc(more, func(r rune) bool { return r == ',' }) {
 			address += "&addr=" + node
@@ -158,8 +161,8 @@ func (d *DB) connect() (redis.UniversalClient, error) {
 		if o.TLSConfig != nil {
 			o.TLSConfig.RootCAs = d.cfg.RootCAs
 		}
-		o.DialTimeout, o.ReadTimeout, o.WriteTimeout = dialTimeout, readTimeout, readTimeout
-		o.DialerRetries, o.PoolSize, o.ContextTimeoutEnabled = 1, poolSize, true
+		o.DialTimeout, o.ReadTimeout = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.ReadTimeout, readTimeout)
+		o.DialerRetries, o.PoolSize, o.ContextTimeoutEnabled = 1, cmp.Or(o.PoolSize, poolSize), true
 		o.DisableIdentity, o.MaintNotificationsConfig = true, noMaintenance
 		o.ClusterStateReloadInterval = reloadEvery
 		o.OnConnect = d.servers.met

@@ -51,7 +51,7 @@ func (d *DB) prepare(ctx context.Context) error {
 func (d *DB) inspect(ctx context.Context, node *redis.Client, inCluster bool) error {
 	text, err := node.Info(ctx, "server", "replication", "persistence", "memory", "cluster").Result()
 	if err != nil {
-		return fmt.Errorf("%s: %w: is it running, and may this user call INFO?", node.Options().Addr, err)
+		return fmt.Errorf("%s: %w%s", node.Options().Addr, err, advice(err))
 	}
 	info := parseInfo(text)
 	where := func(format string, args ...any) error {
@@ -70,6 +70,13 @@ func (d *DB) inspect(ctx context.Context, node *redis.Client, inCluster bool) er
 	fsync := "" // unknown where this user may not read the configuration
 	if got, err := node.ConfigGet(ctx, "appendfsync").Result(); err == nil {
 		fsync = got["appendfsync"]
+	}
+	if fsync == "" {
+		d.cfg.Log.Warn("this user may not read appendfsync, so it is unknown what a crash of the machine loses: allow it +config|get", "server", node.Options().Addr)
+	}
+	if n, err := strconv.Atoi(info["connected_slaves"]); err == nil && n < d.cfg.Wait {
+		d.cfg.Log.Warn("there are fewer replicas than are waited for: nothing is done outside until they are there",
+			"server", node.Options().Addr, "replicas", n, "wait", d.cfg.Wait)
 	}
 	var risks []string
 	switch {
@@ -91,6 +98,27 @@ func (d *DB) inspect(ctx context.Context, node *redis.Client, inCluster bool) er
 		d.cfg.Log.Info("redis can lose a second when its machine dies: appendfsync always does not", "server", node.Options().Addr, "appendfsync", fsync)
 	}
 	return nil
+}
+
+// advice is what to do about an error of the first call to a server.
+func advice(err error) string {
+	for words, advice := range map[string]string{
+		"NOAUTH":             ": it wants a password (redis.password_file)",
+		"WRONGPASS":          ": it does not take this user and password (redis.password_file)",
+		"NOPERM":             ": this user may not do what is needed (the README has its rights)",
+		"DB index":           ": it has no such database",
+		"first record":       ": it does not speak TLS: write redis://",
+		"EOF":                ": perhaps it speaks TLS: write rediss://",
+		"certificate":        ": its certificate is not trusted (redis.ca_file)",
+		"connection refused": ": nothing listens there: is it running?",
+		"no such host":       ": there is no such host",
+		"i/o timeout":        ": it does not answer: is it running, and may this machine reach it?",
+	} {
+		if strings.Contains(err.Error(), words) {
+			return advice
+		}
+	}
+	return ""
 }
 
 // parseInfo reads the answer to INFO.
