@@ -21,7 +21,7 @@ const (
 	againPause = time.Second
 
 	tendEvery   = time.Second     // the cursor is kept, and the time that posts wait is looked at
-	behindAfter = 5 * time.Second // posts have waited for that long
+	behindAfter = 3 * time.Second // posts have waited for that long; sooner than a turn ends that the store does not renew
 	keepTime    = 2 * time.Second // for one commit of the cursor; the Lock allows 3 s to end
 )
 
@@ -155,7 +155,7 @@ func (l *listener) listen(ctx context.Context, since string) (again bool, err er
 	var tending sync.WaitGroup
 	tending.Go(func() { l.tend(ctx, since) })
 	tending.Go(func() {
-		for sleep(ctx, tendEvery) {
+		for sleep(ctx, tendEvery/2) {
 			l.tellBehind()
 		}
 	})
