@@ -48,13 +48,18 @@ func (p *play) missed(ids ...string) {
 func listensFromNowOn(t *testing.T, p *play) {
 	p.follow("BuyHat")
 	old := p.mention("before anybody listens #BuyHat")
-	p.listen(func(ctx context.Context, post bot.Post) error {
+	heard := func(ctx context.Context, post bot.Post) error {
 		if post.ID == old {
 			t.Errorf("heard what was said before: %+v", post)
 		}
 		return p.note(ctx, post)
-	})
-	p.untilCursor("")
+	}
+	stop := p.listen(heard)
+	cursor := p.untilCursor("")
+	stop()
+	p.Disconnect()               // and the network knows
+	p.listenSince(cursor, heard) // nor does the overlap reach beyond the first start
+	p.hear(p.mention("after a restart"))
 	for i := range 2 {
 		resume := p.Interrupt()
 		away := p.mention(fmt.Sprintf("while away, %d", i))

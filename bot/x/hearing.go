@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -57,16 +58,34 @@ type item[T any] struct {
 	cursor string
 }
 
-// begin sets where to go on.
+// begin sets where to go on: what cursor wrote.
 func (h *hearing[T]) begin(since string) error {
 	if since == "" {
 		return nil
 	}
-	if !isID(since) {
-		return fmt.Errorf("x: the cursor %.20q is no number of a post", since)
+	from, least, ok := strings.Cut(since, "/")
+	if !ok {
+		least = noPost
 	}
-	h.known, h.from, h.newest, h.least = true, since, since, noPost
+	if !isID(from) || !isID(least) {
+		return fmt.Errorf("x: the cursor %.40q is no number of a post", since)
+	}
+	h.known, h.from, h.newest, h.least = true, from, from, least
 	return nil
+}
+
+// cursor is a post's number, and behind it, where the overlap would go beyond the
+// first start, the last post from before that.
+func (h *hearing[T]) cursor(id string) string {
+	if id == "" {
+		return ""
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.least != newest(h.least, before(id, overlap)) || h.least == noPost {
+		return id
+	}
+	return id + "/" + h.least
 }
 
 // listen runs open again and again, and has heard what it queues.
@@ -128,7 +147,7 @@ func (h *hearing[T]) handOver(ctx context.Context, it item[T]) {
 			return
 		}
 	}
-	p.Missed, p.Cursor = it.missed, it.cursor
+	p.Missed, p.Cursor = it.missed, h.cursor(it.cursor)
 	h.hear(ctx, p, h.heard)
 }
 

@@ -170,7 +170,8 @@ func brief(p bot.Post) string {
 		s += "!"
 	}
 	if p.Cursor != "" {
-		s += ">" + short(p.Cursor)
+		id, _, _ := strings.Cut(p.Cursor, "/") // behind it is where the first start was
+		s += ">" + short(id)
 	}
 	return s
 }
