@@ -90,7 +90,12 @@ func (b *Bot) Hear(ctx context.Context, n Network, p Post) error {
 func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err error) {
 	now := b.Now()
 	if !p.At.IsZero() && now.Sub(p.At) > offers.MaxPostAge {
+		b.Log.Warn("a post came too late to count", "network", n.Name(), "post", p.ID, "said", p.At)
 		return false, nil
+	}
+	said := now // when its author said it, where that was not just now
+	if p.Missed && !p.At.IsZero() && p.At.Before(now) {
+		said = p.At
 	}
 	self, _, err := n.Self(ctx)
 	if err != nil {
@@ -128,7 +133,7 @@ func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err erro
 			err = nil // taken out of the catalogue this moment
 		}
 	case RepeatsCode:
-		_, err = b.Shop.Echo(ctx, in.Code, by, p.ID, now)
+		_, err = b.Shop.Echo(ctx, in.Code, by, p.ID, said) // in time is in time, whenever we hear of it
 	case WantsCancel:
 		if in.Code != "" {
 			var purchase offers.Purchase
@@ -147,7 +152,7 @@ func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err erro
 		err = b.Shop.Stop(ctx, by, now)
 	case WantsStart:
 		answer.Word = "started"
-		err = b.Shop.Start(ctx, by, now)
+		err = b.Shop.Start(ctx, by, said) // a later stop that was heard before holds
 	case WantsHelp:
 		answer.Word = "help"
 	}

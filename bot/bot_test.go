@@ -25,7 +25,8 @@ type network struct {
 	play    func(ctx context.Context, since string, heard func(context.Context, Post) error) error
 	follows atomic.Int32
 	status  Status
-	mu      sync.Mutex // of status
+	mu      sync.Mutex  // of status
+	deaf    atomic.Bool // not connected
 }
 
 func (n *network) Name() string                                        { return "x" }
@@ -45,13 +46,15 @@ func (n *network) Listen(ctx context.Context, since string, heard func(context.C
 func (n *network) Status() Status {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.status
+	s := n.status
+	s.Connected = !n.deaf.Load()
+	return s
 }
 
 func (n *network) waiting(posts int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.status = Status{Connected: true, Waiting: posts}
+	n.status = Status{Waiting: posts}
 }
 
 func (n *network) Say(_ context.Context, r Reply, _ bool) (string, error) {

@@ -16,17 +16,30 @@ const (
 	startTime   = 30 * time.Second
 	listenPause = 2 * time.Minute
 
+	// A process that is not connected for deafTime gives its turn to one that may be,
+	// and waits turnPause before it asks for another.
+	deafTime  = time.Minute
+	turnPause = 10 * time.Second
+
 	// againPause is between two Listens, so that the network knows of the end of the
 	// first: X lets an account have one stream, and makes who asks for two wait.
 	againPause = time.Second
 
-	tendEvery   = time.Second     // the cursor is kept, and the time that posts wait is looked at
-	behindAfter = 3 * time.Second // posts have waited for that long; sooner than a turn ends that the store does not renew
-	keepTime    = 2 * time.Second // for one commit of the cursor; the Lock allows 3 s to end
+	tendEvery = time.Second // the cursor is kept, and the time that posts wait is looked at
+	// A network is behind when the shop does not take a post for behindAfter, sooner
+	// than a turn ends that the store does not renew, or when so many posts wait.
+	behindAfter = 3 * time.Second
+	behindBy    = 500
+
+	keepTime = 2 * time.Second // for one commit of the cursor; the Lock allows 3 s to end
 )
 
-// errAgain ends a Listen that is to begin again.
-var errAgain = errors.New("listening begins again")
+var (
+	// errAgain ends a Listen that is to begin again.
+	errAgain = errors.New("listening begins again")
+	// errDeaf ends a turn.
+	errDeaf = errors.New("not connected for too long: another process may be")
+)
 
 // Run listens until ctx ends, and then returns nil; any other return says why
 // listening cannot work as configured. Once it has worked, it is tried for ever:
@@ -60,6 +73,7 @@ type Listening struct {
 	Held      bool          // by this process; else it waits for its turn, and the rest is zero
 	Connected bool          // what is said now is heard
 	Waiting   int           // posts that were heard and not begun with
+	Failed    bool          // this process could not listen when it was its turn; the log says why
 	Age       time.Duration // of the post that is being dealt with, 0 for none
 	Behind    bool          // posts have been waiting for seconds, because the shop does not take them or not fast enough
 }
@@ -80,10 +94,11 @@ type listener struct {
 
 	mu       sync.Mutex
 	held     bool
+	failed   bool                    // the last turn ended by an error
 	close    context.CancelCauseFunc // ends what is listened to, nil if nothing is
 	inHand   bool                    // a post is being dealt with
 	postedAt time.Time               // the date of that post
-	busy     time.Time               // since when there was always a post to deal with; zero if there is none
+	busy     time.Time               // since when the post in hand is tried; zero if there is none
 	behind   bool                    // the log says so
 	failure  error                   // why the post in hand is not dealt with yet
 	cursor   string                  // how far posts are dealt with
@@ -102,8 +117,15 @@ func (l *listener) run(ctx context.Context) error {
 		case time.Since(began) < startTime:
 			return fmt.Errorf("listen to %s: %w", l.n.Name(), err)
 		}
-		l.Log.Error("cannot listen; trying again", "network", l.n.Name(), "wait", listenPause, "err", err)
-		if !sleep(ctx, listenPause) {
+		pause := listenPause
+		if errors.Is(err, errDeaf) {
+			pause = turnPause
+		}
+		l.mu.Lock()
+		l.failed = true
+		l.mu.Unlock()
+		l.Log.Error("cannot listen; trying again", "network", l.n.Name(), "wait", pause, "err", err)
+		if !sleep(ctx, pause) {
 			return nil
 		}
 	}
@@ -155,12 +177,23 @@ func (l *listener) listen(ctx context.Context, since string) (again bool, err er
 	var tending sync.WaitGroup
 	tending.Go(func() { l.tend(ctx, since) })
 	tending.Go(func() {
+		connected := time.Now()
 		for sleep(ctx, tendEvery/2) {
 			l.tellBehind()
+			if l.n.Status().Connected {
+				connected = time.Now()
+				l.works()
+			} else if time.Since(connected) > deafTime {
+				end(errDeaf)
+			}
 		}
 	})
 	err = l.n.Listen(ctx, since, l.heard)
-	again = context.Cause(ctx) == errAgain
+	cause := context.Cause(ctx)
+	again = cause == errAgain
+	if err == nil && cause == errDeaf {
+		err = errDeaf
+	}
 	end(nil)
 	tending.Wait()
 	l.end(again)
@@ -216,7 +249,7 @@ func (l *listener) keep(ctx context.Context, stored string) (kept string, err er
 func (l *listener) heard(ctx context.Context, p Post) error {
 	l.mu.Lock()
 	l.inHand, l.postedAt = true, p.At
-	if l.busy.IsZero() {
+	if l.failure == nil { // else it is the same post again
 		l.busy = time.Now()
 	}
 	l.mu.Unlock()
@@ -256,11 +289,10 @@ func (l *listener) dealt(p Post, fresh bool) {
 		}
 		l.missed, l.fresh, l.again = 0, 0, false
 	}
-	if waiting == 0 {
-		if l.behind {
-			l.Log.Info("no longer behind", "network", l.n.Name(), "after", time.Since(l.busy).Round(time.Second))
-		}
-		l.behind, l.busy = false, time.Time{}
+	l.busy = time.Time{}
+	if l.behind && waiting == 0 {
+		l.behind = false
+		l.Log.Info("no longer behind", "network", l.n.Name())
 	}
 }
 
@@ -269,10 +301,17 @@ func (l *listener) tellBehind() {
 	waiting := l.n.Status().Waiting
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.behind && !l.busy.IsZero() && time.Since(l.busy) > behindAfter {
+	if !l.behind && (!l.busy.IsZero() && time.Since(l.busy) > behindAfter || waiting > behindBy) {
 		l.behind = true
 		l.Log.Warn("behind", "network", l.n.Name(), "waiting", waiting, "since", l.busy, "err", l.failure)
 	}
+}
+
+// works takes note that this turn goes well.
+func (l *listener) works() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed = false
 }
 
 func (l *listener) setHeld(held bool) {
@@ -286,9 +325,9 @@ func (l *listener) state() Listening {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.held {
-		return Listening{}
+		return Listening{Failed: l.failed}
 	}
-	s := Listening{Held: true, Connected: status.Connected, Waiting: status.Waiting, Behind: l.behind}
+	s := Listening{Held: true, Failed: l.failed, Connected: status.Connected, Waiting: status.Waiting, Behind: l.behind}
 	if l.inHand && !l.postedAt.IsZero() {
 		s.Age = max(l.Now().Sub(l.postedAt), 0)
 	}

@@ -232,7 +232,7 @@ func TestBehind(t *testing.T) {
 			t.Errorf("listening is %+v", got)
 		}
 
-		// Slowly is no better, as long as posts wait.
+		// A few that wait, while others are dealt with, are no trouble; many are.
 		l.net.waiting(7)
 		for range 6 {
 			time.Sleep(2 * time.Second)
@@ -240,8 +240,13 @@ func TestBehind(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if lines := l.log.lines("behind"); len(lines) != 1 {
+			t.Errorf("a few wait: the log says %q", lines)
+		}
+		l.net.waiting(700)
+		time.Sleep(time.Second)
 		if lines := l.log.lines("behind"); len(lines) != 2 {
-			t.Errorf("the log says %q", lines)
+			t.Errorf("many wait: the log says %q", lines)
 		}
 		l.stop()
 	})
@@ -353,4 +358,73 @@ func (s *slow) trouble(ctx context.Context, key string) error {
 		return errAway
 	}
 	return nil
+}
+
+// A process that is not connected gives its turn to another one that may be, and says
+// so; where there is none it goes on by itself.
+func TestDeafGivesItsTurnAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := store.NewMemory()
+		first, played := newListening(t, st)
+		first.run()
+		<-played.heard
+		first.net.deaf.Store(true)
+		time.Sleep(deafTime + 2*turnPause)
+		<-played.heard // nobody else is there
+		second, playedSecond := newListening(t, st)
+		second.run()
+		time.Sleep(deafTime + turnPause)
+		<-playedSecond.heard
+		if got := first.Listening()["x"]; got.Held || !got.Failed {
+			t.Errorf("the deaf one: %+v", got)
+		}
+		if got := second.Listening()["x"]; !got.Held || got.Failed {
+			t.Errorf("the other one: %+v", got)
+		}
+		first.net.deaf.Store(false)
+		second.stop()
+		<-played.heard
+		time.Sleep(tendEvery)
+		if got := first.Listening()["x"]; !got.Held || got.Failed {
+			t.Errorf("the first one again: %+v", got)
+		}
+		first.stop()
+	})
+}
+
+// What was said in time, and is heard late because nobody listened, was in time; and
+// an order that was said before a later one does not undo it.
+func TestMissedPostsCountByTheirTime(t *testing.T) {
+	for _, c := range []struct {
+		missed bool
+		want   offers.State
+	}{{true, offers.Echoed}, {false, offers.Coded}} {
+		s := newScene(t, 9)
+		s.register("1")
+		s.hears(by("1", "10", "@bot #BuyTee"))
+		id := offers.NewID("x", "10", "buytee")
+		p, err := s.shop.Purchase(t.Context(), id)
+		if err != nil || p.State != offers.Coded {
+			t.Fatalf("%s, %v", p.State, err)
+		}
+		s.Now = func() time.Time { return t0.Add(p.Times.Echo + time.Minute) }
+		echo := by("1", "11", "@bot "+p.Code.Hashtag())
+		echo.At, echo.Missed = t0.Add(p.Times.Echo-time.Second), c.missed
+		if err := s.Hear(t.Context(), s.net, echo); err != nil {
+			t.Fatal(err)
+		}
+		if p, err = s.shop.Purchase(t.Context(), id); err != nil || p.State != c.want {
+			t.Errorf("heard late, missed %t: the purchase is %s, want %s; %v", c.missed, p.State, c.want, err)
+		}
+
+		s.hears(by("1", "12", "@bot stop"))
+		start := by("1", "13", "@bot start")
+		start.At, start.Missed = t0.Add(-time.Minute), true
+		if said := s.hears(start); len(said) > 0 {
+			t.Errorf("an older start undid the stop: said %q", said)
+		}
+		if b, err := s.shop.Buyer(t.Context(), offers.Account{Network: "x", ID: "1"}); err != nil || b.Stopped.IsZero() {
+			t.Errorf("the stop is forgotten: %+v, %v", b, err)
+		}
+	}
 }

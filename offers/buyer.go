@@ -103,7 +103,8 @@ func readBuyer(r store.Record) (Buyer, error) {
 	}
 	var b Buyer
 	if err := json.Unmarshal(r.Value, &b); err != nil {
-		return Buyer{}, fmt.Errorf("read buyer %s: %w", r.Key, err)
+		// It is invalid for whoever asks: no other post, and no network, waits for it.
+		return Buyer{}, fmt.Errorf("%w: read %s: %w", ErrInvalid, r.Key, err)
 	}
 	b.version = r.Version
 	return b, nil

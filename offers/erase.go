@@ -73,7 +73,7 @@ func (s *Shop) Erase(ctx context.Context, a Account, now time.Time) (Erased, err
 	erased := Erased{Customer: b.Customer}
 	theirs := map[ID]bool{}
 	wait := &UnfinishedError{}
-	err = s.EachPurchase(ctx, func(p Purchase) error {
+	err = s.eachReadable(ctx, func(p Purchase) error {
 		if p.Buyer == a && !theirs[p.ID] {
 			theirs[p.ID] = true
 			if p.State == Confirmed || p.State == Challenged {
@@ -99,7 +99,36 @@ func (s *Shop) Erase(ctx context.Context, a Account, now time.Time) (Erased, err
 	if err := s.eraseAccount(ctx, a, &erased); err != nil {
 		return erased, fmt.Errorf("erase: %w", err)
 	}
-	return erased, nil
+	// What was wished while this looked elsewhere is erased by calling again.
+	err = s.eachReadable(ctx, func(p Purchase) error {
+		if p.Buyer == a {
+			wait.Owed = append(wait.Owed, p.ID)
+		}
+		return nil
+	})
+	if err == nil && len(wait.Owed) > 0 {
+		err = wait
+	}
+	return erased, err
+}
+
+// eachReadable shows all purchases that can be read. One that cannot is found by
+// [Shop.Check], and is in nobody else's way.
+func (s *Shop) eachReadable(ctx context.Context, see func(Purchase) error) error {
+	for shard := range store.Shards {
+		err := s.scan(ctx, shard, "purchase/", func(r store.Record) error {
+			p, err := readPurchase(r)
+			if err != nil {
+				s.Log.Error("a purchase cannot be read", "key", r.Key)
+				return nil
+			}
+			return see(p)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // erasePurchase cancels a purchase and takes it out of the store, or notes what
@@ -131,7 +160,7 @@ func (s *Shop) erasePurchase(ctx context.Context, id ID, a Account, now time.Tim
 		}
 		// Nobody is told anything any more. What does not fit the last commit are looks
 		// at Stripe, which nobody needs once the purchase has ended.
-		drop := append(p.effects(), deadline(p).ID())
+		drop := append([]string{deadline(p).ID()}, p.effects()...)
 		if most := store.MaxParts / 2; len(drop) > most {
 			for some := range slices.Chunk(drop[most:], store.MaxParts) {
 				if err := s.store.Commit(ctx, store.Change{Shard: id.Shard(), Drop: some}); err != nil {

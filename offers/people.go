@@ -72,12 +72,14 @@ func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
 	})
 }
 
-// Start takes a Stop back.
+// Start takes back a Stop from before now.
 func (s *Shop) Start(ctx context.Context, a Account, now time.Time) error {
 	return s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
-		start := !b.Stopped.IsZero()
+		if b.Stopped.IsZero() || b.Stopped.After(now) {
+			return false
+		}
 		b.Stopped = time.Time{}
-		return start
+		return true
 	})
 }
 

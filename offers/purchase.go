@@ -244,7 +244,7 @@ func erasedKey(id ID) string   { return "erased/" + string(id) }
 func readPurchase(r store.Record) (Purchase, error) {
 	var p Purchase
 	if err := json.Unmarshal(r.Value, &p); err != nil {
-		return Purchase{}, fmt.Errorf("read %s: %w", r.Key, err)
+		return Purchase{}, fmt.Errorf("%w: read %s: %w", ErrInvalid, r.Key, err)
 	}
 	p.version = r.Version
 	return p, nil

@@ -130,12 +130,18 @@ func (h *hearing[T]) put(ctx context.Context, it item[T]) error {
 func (h *hearing[T]) live(ctx context.Context, post T) error {
 	it := item[T]{post: &post}
 	h.mu.Lock()
-	h.newest = newest(h.newest, h.number(post))
+	highest := newest(h.newest, h.number(post))
 	if !h.gap {
-		it.cursor = h.newest
+		it.cursor = highest
 	}
 	h.mu.Unlock()
-	return h.put(ctx, it)
+	if err := h.put(ctx, it); err != nil {
+		return err
+	}
+	h.mu.Lock() // not before it is queued: a cursor must not pass it
+	h.newest = newest(h.newest, highest)
+	h.mu.Unlock()
+	return nil
 }
 
 // handOver has an item heard.
@@ -144,7 +150,7 @@ func (h *hearing[T]) handOver(ctx context.Context, it item[T]) {
 	if it.post != nil {
 		var ok bool
 		if p, ok = h.read(ctx, *it.post); !ok {
-			return
+			p = bot.Post{Network: name} // its cursor counts all the same
 		}
 	}
 	p.Missed, p.Cursor = it.missed, h.cursor(it.cursor)

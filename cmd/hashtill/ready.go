@@ -38,6 +38,8 @@ func (s *system) ready(w http.ResponseWriter, r *http.Request) {
 		var err error
 		fine := "listening"
 		switch {
+		case !l.Held && l.Failed:
+			err = errors.New("cannot be listened to by this process; the log says why")
 		case !l.Held:
 			fine = "not listened to by this process"
 		case l.Behind:
