@@ -89,9 +89,10 @@ func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer
 func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, link string) Mail {
 	title := say.Say("reason."+string(why)+".title", nil)
 	l := letterTo(say, pur, "reason", map[string]any{"Reason": title, "Title": pur.Title})
-	l.Text = title + ". " + say.Say("reason."+string(why)+".text", nil)
+	text := say.Say("reason."+string(why)+".text", overArgs(say, pur.Over))
+	l.Text = title + ". " + text
 	if strings.HasSuffix(title, "?") {
-		l.Text = say.Say("reason."+string(why)+".text", nil)
+		l.Text = text
 	}
 	for _, row := range details(say, pur, offers.Buyer{}) {
 		l.Rows = append(l.Rows, row)

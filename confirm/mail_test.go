@@ -39,6 +39,10 @@ var letters = map[string]func(*world){
 		}
 		w.settle()
 	},
+	"over_month": func(w *world) { // the public reply says no amounts
+		w.limit(offers.Limits{Month: offers.Amounts{{Minor: 20000, Currency: "USD"}}})
+		w.coded()
+	},
 	"refunded": func(w *world) {
 		p, token := w.mailed()
 		w.post("/c/" + token)

@@ -178,7 +178,7 @@ func (c *Counter) reasonView(say words.Words, why offers.Reason, args map[string
 	switch why {
 	case offers.AlreadyPaid, offers.WasRefunded:
 		kind = "good"
-	case offers.WasCancelled, offers.BuyerStopped: // as the buyer wished
+	case offers.WasCancelled, offers.BuyerStopped, offers.BuyerFrozen: // as the buyer wished
 		kind = ""
 	}
 	return view{Lang: say.Lang, Kind: kind, Title: say.Say("reason."+string(why)+".title", nil), Text: say.Say("reason."+string(why)+".text", args)}
@@ -265,7 +265,7 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 	rows := details(say, p, b)
 	total := map[string]any{"Total": p.Total.Format(say.Lang)}
 	bad := func(why offers.Reason) (int, view) {
-		v := c.reasonView(say, why, nil)
+		v := c.reasonView(say, why, overArgs(say, p.Over))
 		v.Rows = rows
 		return cmp.Or(statuses[why], http.StatusOK), v
 	}
@@ -277,6 +277,9 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 
 	switch p.State {
 	case offers.Confirmed:
+		if p.Revocable(c.Now()) {
+			return ok(c.graceView(say, p, here))
+		}
 		return ok(view{Kind: "wait", Title: say.Say("page.wait.title", nil), Text: say.Say("page.wait.text", nil), Refresh: 2,
 			Away: button{To: here, Label: say.Say("page.wait.again", nil), Quiet: true}})
 	case offers.Challenged:
@@ -302,8 +305,8 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		return bad(p.Reason)
 	case offers.Echoed, offers.Mailed, offers.Declined:
 		switch {
-		case !b.Stopped.IsZero():
-			return bad(offers.BuyerStopped)
+		case b.Barred() != "":
+			return bad(b.Barred())
 		case round != p.Round:
 			return bad(offers.LinkReplaced)
 		case p.State != offers.Echoed && over:
@@ -323,6 +326,29 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 	return ok(view{Title: say.Say("page.confirm.title", nil), Text: c.left(say, p), Note: say.Say("page.confirm.note", nil),
 		Buttons: []button{{To: here, Label: say.Say("page.confirm.button", total)},
 			{To: here + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}}})
+}
+
+// graceView lets the buyer take back what was confirmed, for as long as that can be.
+func (c *Counter) graceView(say words.Words, p offers.Purchase, here string) view {
+	left := p.GraceEnds().Sub(c.Now())
+	unit, count := "seconds", int(math.Ceil(left.Seconds()))
+	refresh := min(count+1, graceRefresh)
+	if left > 2*time.Minute {
+		unit, count = "minutes", int(math.Ceil(left.Minutes()))
+	}
+	return view{Kind: "wait", Title: say.Say("page.grace.title", nil),
+		Text: say.Say("page.grace.text", map[string]any{"Total": p.Total.Format(say.Lang), "Until": p.GraceEnds().UTC().Format("15:04:05 UTC")}),
+		Note: say.Say("page.grace."+unit, map[string]any{"Count": count}), Refresh: refresh,
+		Buttons: []button{{To: here + "/cancel", Label: say.Say("page.grace.button", nil), Quiet: true}}}
+}
+
+// graceRefresh is how often the page looks again while a press can be taken back, in
+// seconds: seldom enough to find the button.
+const graceRefresh = 30
+
+// overArgs are what the words for a limit need.
+func overArgs(say words.Words, over offers.OverLimit) map[string]any {
+	return map[string]any{"Limit": over.Limit.Format(say.Lang), "Left": over.Left.Format(say.Lang), "Currency": over.Limit.Currency}
 }
 
 // left says until when the link is valid.
@@ -390,7 +416,9 @@ func (c *Counter) press(w http.ResponseWriter, r *http.Request) error {
 	if done, err := c.refused(w, r, say, p, b, err); done || err != nil {
 		return err
 	}
-	c.waitFor(r.Context(), p.ID, offers.Confirmed)
+	if !p.Revocable(c.Now()) {
+		c.waitFor(r.Context(), p.ID, offers.Confirmed)
+	}
 	http.Redirect(w, r, "/c/"+r.PathValue("token"), http.StatusSeeOther)
 	return nil
 }
@@ -402,6 +430,13 @@ func (c *Counter) refused(w http.ResponseWriter, r *http.Request, say words.Word
 		return false, err
 	}
 	v := c.reasonView(say, no.Reason, nil)
+	var over *offers.OverLimit
+	if errors.As(err, &over) {
+		v = c.reasonView(say, no.Reason, overArgs(say, *over))
+		v.Note = say.Say("page.limit.again", nil) + " " + c.left(say, p)
+		v.Buttons = []button{{To: "/c/" + r.PathValue("token"), Label: say.Say("page.declined.again", map[string]any{"Total": p.Total.Format(say.Lang)})},
+			{To: "/c/" + r.PathValue("token") + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}}
+	}
 	v.Rows = details(say, p, b)
 	c.render(w, r, statusOf(no.Reason), v)
 	return true, nil

@@ -113,6 +113,66 @@ var scenes = []struct {
 		}
 		return w.ask("GET", "/c/"+token)
 	}},
+	{"frozen", 200, func(w *world) *httptest.ResponseRecorder {
+		_, token := w.mailed()
+		w.idle = true
+		if err := w.shop.Freeze(context.Background(), ann, w.now); err != nil {
+			w.t.Fatal(err)
+		}
+		return w.ask("GET", "/c/"+token)
+	}},
+	{"grace", 200, func(w *world) *httptest.ResponseRecorder {
+		w.shop.Times.Grace = time.Minute
+		_, token := w.mailed()
+		w.post("/c/" + token)
+		w.now = w.now.Add(20 * time.Second)
+		return w.ask("GET", "/c/"+token)
+	}},
+	{"grace_long", 200, func(w *world) *httptest.ResponseRecorder {
+		w.shop.Times.Grace = 10 * time.Minute
+		_, token := w.mailed()
+		return w.post("/c/" + token)
+	}},
+	{"grace_over", 200, func(w *world) *httptest.ResponseRecorder {
+		w.shop.Times.Grace = time.Minute
+		_, token := w.mailed()
+		w.post("/c/" + token)
+		w.now = w.now.Add(time.Minute)
+		return w.ask("GET", "/c/"+token)
+	}},
+	{"taken_back", 200, func(w *world) *httptest.ResponseRecorder {
+		w.shop.Times.Grace = time.Minute
+		_, token := w.mailed()
+		w.post("/c/" + token)
+		return w.post("/c/" + token + "/cancel")
+	}},
+	{"over_day", 409, func(w *world) *httptest.ResponseRecorder {
+		_, token := w.mailed()
+		w.limit(offers.Limits{Day: offers.Amounts{{Minor: 20000, Currency: "USD"}}})
+		return w.post("/c/" + token)
+	}},
+	{"over_month", 409, func(w *world) *httptest.ResponseRecorder {
+		_, token := w.mailed()
+		w.limit(offers.Limits{Month: offers.Amounts{{Minor: 20000, Currency: "USD"}}})
+		return w.post("/c/" + token)
+	}},
+	{"over_purchase", 409, func(w *world) *httptest.ResponseRecorder {
+		_, token := w.mailed()
+		w.limit(offers.Limits{Purchase: offers.Amounts{{Minor: 20000, Currency: "USD"}}})
+		return w.post("/c/" + token)
+	}},
+	{"over_currency", 409, func(w *world) *httptest.ResponseRecorder {
+		_, token := w.mailed()
+		w.limit(offers.Limits{Day: offers.Amounts{{Minor: 20000, Currency: "EUR"}}})
+		return w.post("/c/" + token)
+	}},
+	{"limit_raised", 200, func(w *world) *httptest.ResponseRecorder {
+		_, token := w.mailed()
+		w.limit(offers.Limits{Day: offers.Amounts{{Minor: 20000, Currency: "USD"}}})
+		w.post("/c/" + token)
+		w.limit(offers.Limits{Day: offers.Amounts{{Minor: 30000, Currency: "USD"}}})
+		return w.post("/c/" + token)
+	}},
 	{"soon", 200, func(w *world) *httptest.ResponseRecorder {
 		return w.ask("GET", "/c/"+w.Links.Sign(w.coded().ID, 0))
 	}},

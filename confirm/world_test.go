@@ -126,6 +126,14 @@ func (w *world) register(lang string) {
 	w.settle()
 }
 
+// limit sets what ann may spend.
+func (w *world) limit(l offers.Limits) {
+	w.t.Helper()
+	if err := w.shop.SetLimits(context.Background(), ann, l, w.now); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // coded brings a wish of ann's until its code is public.
 func (w *world) coded() offers.Purchase {
 	w.t.Helper()

@@ -41,7 +41,9 @@ type Buyer struct {
 	Cards      []Card    `json:"cards"`    // the first is the one that pays
 	Address    string    `json:"address,omitempty"`
 	Registered time.Time `json:"registered"`
-	Stopped    time.Time `json:"stopped,omitzero"` // asked to be left alone; nothing is sold to them
+	Limits     Limits    `json:"limits,omitzero"`  // their own, below the shop's
+	Stopped    time.Time `json:"stopped,omitzero"` // since when nothing is sold or charged to them, and nothing said
+	Frozen     bool      `json:"frozen,omitempty"` // it was stopped here, and no post of theirs takes that back
 
 	version int64
 }
@@ -58,6 +60,17 @@ func (b Buyer) LogValue() slog.Value { return slog.StringValue(b.Account.String(
 
 // Known says that the buyer can pay: there is a card, and nothing was stopped.
 func (b Buyer) Known() bool { return !b.Registered.IsZero() && len(b.Cards) > 0 && b.Stopped.IsZero() }
+
+// Barred says why nothing is sold to the buyer, or "".
+func (b Buyer) Barred() Reason {
+	switch {
+	case b.Stopped.IsZero():
+		return ""
+	case b.Frozen:
+		return BuyerFrozen
+	}
+	return BuyerStopped
+}
 
 // Card is the one with that id.
 func (b Buyer) Card(id string) (Card, bool) {

@@ -84,16 +84,19 @@ type shardCheck struct {
 	found map[Finding]Finding // by themselves without their text
 
 	owed      map[string]ID    // of which purchase, by the effect's id
+	forgets   map[string]bool  // the effects owed that forget what was spent
 	purchases map[ID]Code      // those that are there
 	codes     map[Code]ID      // the records of codes
 	counts    map[string]int64 // as they were before the purchases were read
 	sums      map[string]int64 // as the purchases have it
 	blind     bool             // a purchase cannot be read, so that sums say nothing
+
+	blindSpent bool // the same of what is spent
 }
 
 func (s *Shop) checkShard(ctx context.Context, shard int) (map[Finding]Finding, error) {
 	c := &shardCheck{
-		shop: s, shard: shard, found: map[Finding]Finding{}, owed: map[string]ID{}, purchases: map[ID]Code{},
+		shop: s, shard: shard, found: map[Finding]Finding{}, owed: map[string]ID{}, forgets: map[string]bool{}, purchases: map[ID]Code{},
 		codes: map[Code]ID{}, counts: map[string]int64{}, sums: map[string]int64{},
 	}
 	if err := c.readCounts(ctx, func(n store.Count) { c.counts[n.Key] = n.N }); err != nil {
@@ -140,6 +143,13 @@ func (c *shardCheck) effect(o store.Effect) {
 		var body forgetEffect
 		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != forgetRecord+"/"+body.Key {
 			unreadable(cmp.Or(err, errOtherName))
+		}
+	case o.Kind == forgetSpent:
+		var body spentEffect
+		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != body.id() {
+			unreadable(cmp.Or(err, errOtherName))
+		} else if c.placed(o.ID, body.Account.Shard()) {
+			c.forgets[o.ID] = true
 		}
 	case o.Kind == replyAnswer || o.Kind == resumeWishes || o.Kind == cancelWishes:
 		if whose, ok := ownerOf(o); !ok || whose == (Account{}) {
@@ -228,6 +238,14 @@ func (c *shardCheck) checkCounts(ctx context.Context) error {
 			} else {
 				c.finds(Miscounted, key, "%d units count for account %s, but its purchases hold %d: %s", now[key], rest, c.sums[key],
 					either(now[key] > c.sums[key], "it can buy less than it may", "it can buy more than it may, and its purchases cannot end"))
+			}
+		case "spent":
+			account, ok := accountOfSpent(of)
+			if !ok {
+				c.finds(Unreadable, key, "this names no account, currency and period")
+			} else if c.placed(key, shardOfAccount(account)) && !c.blindSpent && now[key] == c.counts[key] && now[key] != c.sums[key] {
+				c.finds(Miscounted, key, "%d counts as spent, but the purchases that count come to %d: %s", now[key], c.sums[key],
+					either(now[key] > c.sums[key], "the account can spend less than its limit", "it can spend more than its limit"))
 			}
 		case "offers", "store", "held", "cursor":
 		default:

@@ -31,6 +31,10 @@ const players = 5
 
 func newPlay(t *testing.T, seed uint64) *play {
 	p := &play{shop: newShop(t, tee(6, 2), hoodie()), rnd: rand.New(rand.NewPCG(seed, 0))}
+	p.Limits = Limits{Month: Amounts{{20 * price, "USD"}}}
+	if seed%2 == 1 {
+		p.Times.Grace = time.Minute
+	}
 	for kind, outcomes := range map[EffectKind][]Event{
 		Reply:    {{Kind: ReplySent, Post: "reply"}, {Kind: ReplySent, Post: "reply"}, {Kind: ReplyFailed}},
 		MailCode: {{Kind: CodeMailed}, {Kind: CodeMailed}, {Kind: CodeUnmailed}},
@@ -89,12 +93,17 @@ func (p *play) step(n int) {
 		}
 	case 10:
 		p.register(p.rnd.IntN(players))
+		_ = p.SetLimits(ctx, who, Limits{Day: usd(int64(p.rnd.IntN(9)) * price)}, p.now)
 	case 11:
 		switch p.rnd.IntN(12) {
 		case 0:
 			_ = p.Stop(ctx, who, p.now)
 		case 1:
 			_, _ = p.CancelAll(ctx, who, p.now)
+		case 3:
+			_ = p.Freeze(ctx, who, p.now)
+		case 4, 5, 6:
+			_ = p.Unfreeze(ctx, who, p.now)
 		case 2:
 			_, _ = p.Erase(ctx, account(p.rnd.IntN(players)), p.now)
 		default:

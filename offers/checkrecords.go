@@ -87,6 +87,8 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		} else if c.placed(r.Key, shardOfAccount(name[:i])) {
 			owned.add(id.Shard(), purchaseKey(id), r.Key)
 		}
+	case "counted":
+		c.countedRecord(r, name)
 	case "erased":
 		if id, ok := ParseID(name); !ok {
 			c.finds(Unreadable, r.Key, "this names no purchase")
@@ -97,6 +99,47 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 	default:
 		c.finds(Unknown, r.Key, "nobody knows this record")
 	}
+}
+
+// countedRecord looks at a purchase that counts against its buyer's limits. That the
+// purchase is there is not needed: one that was sold may leave before its month is over.
+func (c *shardCheck) countedRecord(r store.Record, name string) {
+	i := strings.LastIndexByte(name, '/')
+	id, ok := ParseID(name[i+1:])
+	if !ok || i < 1 {
+		c.finds(Unreadable, r.Key, "this names no account and purchase")
+		return
+	}
+	account := name[:i]
+	if !c.placed(r.Key, shardOfAccount(account)) {
+		return
+	}
+	n, err := readCounted(r.Value)
+	if err != nil {
+		c.finds(Unreadable, r.Key, "this cannot be read, and what is spent in its shard cannot be checked before it is put right: %v", err)
+		c.blindSpent = true
+		return
+	}
+	network, number, _ := strings.Cut(account, ":")
+	whose := Account{network, number}
+	day, month := n.keys(whose)
+	c.sums[day] += n.Total.Minor
+	c.sums[month] += n.Total.Minor
+	if !c.forgets[spentEffect{whose, id, n.month()}.id()] {
+		c.finds(Stuck, r.Key, "nobody forgets this when its month is over: it stays for ever")
+	}
+}
+
+// accountOfSpent is the account of a count of what is spent: "ACCOUNT/USD/2026-11".
+func accountOfSpent(name string) (string, bool) {
+	for range 2 {
+		i := strings.LastIndexByte(name, '/')
+		if i < 1 {
+			return "", false
+		}
+		name = name[:i]
+	}
+	return name, true
 }
 
 // shardOfAccount is where what belongs to an account lives, by its string.

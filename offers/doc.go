@@ -69,6 +69,8 @@
 //	           BankAsks     → challenged
 //	           ChargeFailed → declined
 //	           IntentVoided → refused
+//	           CancelAsked  → cancelled (within the grace)
+//	           BuyerBarred  → cancelled (before its charge)
 //	challenged Charged      → paid
 //	           ChargeFailed → declined
 //	           IntentVoided → refused
@@ -102,6 +104,37 @@
 //	buyer/ACCOUNT             the buyer
 //	own/ACCOUNT/ID            that the account has such a purchase
 //	answer/NETWORK/POST       that a post which is no wish was answered
+//	counted/ACCOUNT/ID        that the purchase counts against limits, with what and on which day
+//	spent/ACCOUNT/CUR/DAY     count: what the account spent on a day of UTC, in the currency's minor unit
+//	spent/ACCOUNT/CUR/MONTH   count: the same in a month
+//
+// # What a buyer may spend
+//
+// [Limits] hold across all offers: the shop's ([Settings]), and the buyer's own below
+// them. They are told early, at the wish; what binds is the press of the button.
+//
+//   - A limit names amounts, one for each currency. Nothing is converted: in a currency
+//     that a limit does not name nothing may be spent.
+//   - A purchase counts on the day (UTC) and in the month of the first press of its
+//     button, and for as long as it holds units. It is given back when no payment can
+//     be taken for it any more, and when it is paid back; not when a card is declined,
+//     as long as its button can be pressed again.
+//   - It is counted in the account's shard, by a commit that happens once and cannot
+//     exceed a limit, before the purchase moves on in the offer's shard. So presses at
+//     the same time never exceed a limit together, and a crash between the two commits
+//     counts too much for a while, never too little.
+//   - It is only counted while there is a limit for a day or a month.
+//
+// # Stopping, and taking back
+//
+// [Buyer.Stopped] is the one place that says that nothing is sold, charged or said to
+// somebody. A post sets it ([Shop.Stop]) and takes it back ([Shop.Start]); a freeze
+// ([Shop.Freeze]) sets it too, and no post takes that back. It cancels what is not
+// confirmed, and what is if its charge has not begun.
+//
+// With [Times.Grace] the press of a button can be taken back until the charge begins.
+// That is decided by a commit of the purchase, either way, and never by who reaches
+// Stripe first.
 //
 // # How long things are kept
 //
@@ -111,7 +144,8 @@
 // the limit of a buyer is over what is kept, and cost does not grow with history.
 // It stays on while anything else is owed for it.
 //
-// That a post was answered is forgotten after two days; nothing may be made of a
+// What was spent is forgotten when its month is over, by an effect that is owed with
+// the counting. That a post was answered is forgotten after two days; nothing may be made of a
 // post that is older than [MaxPostAge]. Removed offers stay as a few bytes, so that
 // their versions go on. [Shop.Erase] removes all of an account before its time, and
 // [Shop.Check] looks whether all that is kept fits together.

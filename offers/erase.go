@@ -201,6 +201,20 @@ func (s *Shop) eraseAccount(ctx context.Context, a Account, erased *Erased) erro
 	if err != nil {
 		return err
 	}
+	err = s.scan(ctx, a.Shard(), countedPrefix(a), func(r store.Record) error {
+		id, ok := ParseID(strings.TrimPrefix(r.Key, countedPrefix(a)))
+		if !ok {
+			return nil // Check finds it
+		}
+		gave, err := s.uncount(ctx, a, id, nil)
+		if gave {
+			erased.Records++
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	var owed []string
 	err = s.eachOwed(ctx, a.Shard(), func(o store.Owed) error {
 		if whose, ok := ownerOf(o.Effect); ok && whose == a {
@@ -229,7 +243,7 @@ func (s *Shop) eraseAccount(ctx context.Context, a Account, erased *Erased) erro
 // ownerOf is the account that an effect of an account belongs to.
 func ownerOf(e store.Effect) (a Account, ok bool) {
 	switch e.Kind {
-	case replyAnswer, resumeWishes, cancelWishes:
+	case replyAnswer, resumeWishes, cancelWishes, forgetSpent:
 		var body struct {
 			Account Account `json:"account"`
 		}

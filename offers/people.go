@@ -46,14 +46,16 @@ func (s *Shop) Buyer(ctx context.Context, a Account) (Buyer, error) {
 }
 
 // Register makes an account a buyer, or renews what is known of one: what is not
-// given stays, and so does a Stop. Wishes that wait for it go on by themselves.
+// given stays, and so do a Stop and the buyer's limits. Wishes that wait for it go on
+// by themselves.
 func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 	if err := b.Validate(); err != nil {
 		return err
 	}
 	return s.editBuyer(ctx, b.Account, resumeWishes, now, func(old *Buyer) bool {
 		renewed := b
-		renewed.Registered, renewed.Stopped, renewed.version = now, old.Stopped, old.version
+		renewed.Registered, renewed.version = now, old.version
+		renewed.Stopped, renewed.Frozen, renewed.Limits = old.Stopped, old.Frozen, old.Limits
 		renewed.Handle = cmp.Or(b.Handle, old.Handle)
 		renewed.Lang = cmp.Or(b.Lang, old.Lang)
 		renewed.Address = cmp.Or(b.Address, old.Address)
@@ -63,7 +65,8 @@ func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 }
 
 // Stop obeys an account that wants to be left alone: what it has not confirmed is
-// cancelled, nothing is sold to it, and it gets no replies.
+// cancelled, nothing is sold or charged to it, and it gets no replies. A charge that
+// has begun goes on.
 func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
 	return s.editBuyer(ctx, a, cancelWishes, now, func(b *Buyer) bool {
 		stop := b.Stopped.IsZero()
@@ -72,18 +75,70 @@ func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
 	})
 }
 
-// Start takes back a Stop from before now.
+// Start takes back a Stop from before now. A freeze stays: *[Refusal].
 func (s *Shop) Start(ctx context.Context, a Account, now time.Time) error {
-	return s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
-		if b.Stopped.IsZero() || b.Stopped.After(now) {
+	frozen := false
+	err := s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
+		if frozen = b.Frozen; frozen || b.Stopped.IsZero() || b.Stopped.After(now) {
 			return false
 		}
 		b.Stopped = time.Time{}
 		return true
 	})
+	if err == nil && frozen {
+		err = &Refusal{BuyerFrozen}
+	}
+	return err
 }
 
-// editBuyer changes a buyer's record, and owes an effect of that kind with it.
+// Freeze is a [Shop.Stop] that no post takes back: whoever has got hold of the
+// account on the network cannot lift it. It is for the operator, and for the buyer's
+// own pages.
+func (s *Shop) Freeze(ctx context.Context, a Account, now time.Time) error {
+	return s.editBuyer(ctx, a, cancelWishes, now, func(b *Buyer) bool {
+		if b.Frozen {
+			return false
+		}
+		b.Account, b.Frozen = a, true
+		if b.Stopped.IsZero() || now.After(b.Stopped) {
+			b.Stopped = now
+		}
+		return true
+	})
+}
+
+// Unfreeze takes back a Freeze, and whatever Stop there was.
+func (s *Shop) Unfreeze(ctx context.Context, a Account, now time.Time) error {
+	return s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
+		if b.Stopped.IsZero() {
+			return false
+		}
+		b.Stopped, b.Frozen = time.Time{}, false
+		return true
+	})
+}
+
+// SetLimits sets what a buyer may spend, in the place of the limits before. They hold
+// from the next press of a button on; what was bought while no limit for a day or a
+// month stood is not counted. ErrInvalid says that they are above the shop's own.
+func (s *Shop) SetLimits(ctx context.Context, a Account, l Limits, now time.Time) error {
+	if err := l.Validate(s.Limits); err != nil {
+		return fmt.Errorf("%w: limits of %s: %w", ErrInvalid, a, err)
+	}
+	registered := false
+	err := s.editBuyer(ctx, a, "", now, func(b *Buyer) bool {
+		registered = !b.Registered.IsZero()
+		b.Limits = l
+		return registered
+	})
+	if err == nil && !registered {
+		err = fmt.Errorf("buyer %s: %w", a, ErrNotFound)
+	}
+	return err
+}
+
+// editBuyer changes a buyer's record, and owes an effect of that kind with it, if owe
+// names one.
 func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, now time.Time, edit func(*Buyer) (changed bool)) error {
 	for range maxRaces {
 		b, err := s.Buyer(ctx, a)
@@ -107,7 +162,9 @@ func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, now time.Ti
 		c := store.Change{
 			Shard: a.Shard(),
 			Put:   []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}},
-			Owe:   []store.Effect{{ID: id, Kind: owe, Body: body}},
+		}
+		if owe != "" {
+			c.Owe = []store.Effect{{ID: id, Kind: owe, Body: body}}
 		}
 		err = s.store.Commit(ctx, c)
 		if err == nil {

@@ -73,6 +73,8 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performAccount(ctx, l)
 	case forgetRecord:
 		return s.performForget(ctx, l)
+	case forgetSpent:
+		return s.performForgetSpent(ctx, l)
 	}
 	e := Effect{Kind: EffectKind(l.Kind)}
 	if err := json.Unmarshal(l.Body, &e); err != nil {
@@ -100,6 +102,12 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, s.Now())
 		return err
 	}
+	if e.Kind == Charge {
+		var begun bool
+		if p, begun, err = s.beginCharge(ctx, l, p, b); err != nil || !begun {
+			return err
+		}
+	}
 	ev, err := act(ctx, Job{Effect: e, Purchase: p, Buyer: b, Again: l.Try > 1})
 	if err != nil {
 		return err
@@ -109,6 +117,33 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	defer cancel()
 	_, err = s.move(ctx, p.ID, ev, settle, s.Now())
 	return asRefusal(err)
+}
+
+// beginCharge decides by a commit whether a charge begins that may still be taken
+// back: from then on nobody can. Where it does not begin, what became of its effect
+// is committed.
+func (s *Shop) beginCharge(ctx context.Context, l store.Lease, p Purchase, b Buyer) (after Purchase, begun bool, err error) {
+	now, settle := s.Now(), &store.Settle{ID: l.ID, Try: l.Try}
+	// The first to whom an effect is handed out is the first to perform it.
+	if b.Barred() != "" && p.ChargingAt.IsZero() && l.Try == 1 {
+		_, err = s.move(ctx, p.ID, Event{Kind: BuyerBarred, Attempt: p.Attempt}, settle, now)
+		return p, false, err
+	}
+	if p.Times.Grace <= 0 || !p.ChargingAt.IsZero() {
+		return p, true, nil
+	}
+	if p.Revocable(now) { // another machine's clock was ahead of ours
+		return p, false, s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: p.GraceEnds()}}})
+	}
+	attempt := p.Attempt
+	if p, err = s.move(ctx, p.ID, Event{Kind: ChargeBegins, Attempt: attempt}, nil, now); err != nil {
+		return p, false, err
+	}
+	if p.State == Confirmed && p.Attempt == attempt && !p.ChargingAt.IsZero() {
+		return p, true, nil
+	}
+	_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, now) // taken back this moment
+	return p, false, err
 }
 
 // commitTime is what a commit of an outcome may take.

@@ -105,7 +105,16 @@ const (
 	WasRefunded   Reason = "refunded"
 	NotPaid       Reason = "not_paid"
 	BuyerStopped  Reason = "stopped"
+	BuyerFrozen   Reason = "frozen"
 	NotAnswered   Reason = "not_answered" // reply or mail took too long
+)
+
+// Which limit on spending stands in the way (see [OverLimit]).
+const (
+	OverPurchase Reason = "over_purchase" // of one purchase
+	OverDay      Reason = "over_day"
+	OverMonth    Reason = "over_month"
+	OverCurrency Reason = "over_currency" // there are limits, and none in this currency
 )
 
 // Why a bank or Stripe did not let a payment through, where they say more than
@@ -133,6 +142,10 @@ type Times struct {
 	Link   time.Duration `json:"link"`   // how long a link is valid, from the mail server's acceptance
 	Invite time.Duration `json:"invite"` // how long a wish waits for its buyer to register
 	Keep   time.Duration `json:"keep"`   // how long a purchase is kept after it has ended; 0: for ever
+
+	// Grace is how long a press of the button can be taken back before the charge is
+	// made; 0: not at all.
+	Grace time.Duration `json:"grace,omitempty"`
 }
 
 // DefaultTimes are the windows where nothing else is configured.
@@ -148,6 +161,9 @@ func (t Times) Validate() error {
 		if w.d <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %s is no time in which anything can be done", w.name, w.d))
 		}
+	}
+	if t.Grace < 0 {
+		errs = append(errs, fmt.Errorf("grace: %s is less than nothing", t.Grace))
 	}
 	if t.Keep != 0 && t.Keep < postMemory {
 		errs = append(errs, fmt.Errorf("keep: %s is shorter than %s, in which a network may bring a post again; 0 keeps for ever", t.Keep, postMemory))
@@ -194,12 +210,14 @@ type Purchase struct {
 	Looks      int       `json:"looks,omitempty"`    // how often Stripe was asked how the payment stands
 	LookedAt   time.Time `json:"looked_at,omitzero"` // when the buyer last had us ask
 	Told       []Reason  `json:"told,omitempty"`     // by mail, once each
+	Over       OverLimit `json:"over,omitzero"`      // the limit that a wish was refused for
 
 	AskedAt      time.Time `json:"asked_at"`
 	CodedAt      time.Time `json:"coded_at,omitzero"`
 	EchoedAt     time.Time `json:"echoed_at,omitzero"`
 	MailedAt     time.Time `json:"mailed_at,omitzero"`
 	ConfirmedAt  time.Time `json:"confirmed_at,omitzero"`
+	ChargingAt   time.Time `json:"charging_at,omitzero"` // when the charge after a grace began: nothing takes it back any more
 	ChallengedAt time.Time `json:"challenged_at,omitzero"`
 	PaidAt       time.Time `json:"paid_at,omitzero"`
 	RefundAt     time.Time `json:"refund_at,omitzero"` // when the refund was decided
@@ -231,6 +249,15 @@ func (p Purchase) Deadline() time.Time {
 		return p.EndedAt.Add(p.Times.Keep)
 	}
 	return time.Time{}
+}
+
+// GraceEnds is when a press of the button can no longer be taken back.
+func (p Purchase) GraceEnds() time.Time { return p.ConfirmedAt.Add(p.Times.Grace) }
+
+// Revocable says that a press of the button can be taken back at now: the charge has
+// not begun, and does not before the grace is over.
+func (p Purchase) Revocable(now time.Time) bool {
+	return p.State == Confirmed && p.ChargingAt.IsZero() && now.Before(p.GraceEnds())
 }
 
 // LinkEnds is when the link in the mail stops being valid.

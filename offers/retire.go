@@ -121,6 +121,12 @@ func (s *Shop) retire(ctx context.Context, p Purchase, c store.Change) (records 
 			return 0, fmt.Errorf("archive purchase %s: %w", p.ID, err)
 		}
 	}
+	if p.Held == 0 {
+		// Once it is gone, nobody could tell it from one that was sold.
+		if _, err := s.uncount(ctx, p.Buyer, p.ID, nil); err != nil {
+			return 0, err
+		}
+	}
 	if records, err = s.remove(ctx, p.Buyer.Shard(), ownKey(p.Buyer, p.ID)); err != nil {
 		return 0, err
 	}

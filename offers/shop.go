@@ -25,7 +25,8 @@ var (
 type Settings struct {
 	CodeKey []byte // makes the codes; at least 16 bytes
 	Times   Times
-	Thanks  bool // promise a public thank-you with each purchase
+	Limits  Limits // that no buyer goes above
+	Thanks  bool   // promise a public thank-you with each purchase
 	Log     *slog.Logger
 
 	// Now is read only to date the outcome of an effect, and what is to be
@@ -66,6 +67,9 @@ func NewShop(st store.Store, s Settings) (*Shop, error) {
 	if err := s.Times.Validate(); err != nil {
 		return nil, fmt.Errorf("offers: times: %w", err)
 	}
+	if err := s.Limits.Validate(Limits{}); err != nil {
+		return nil, fmt.Errorf("offers: limits: %w", err)
+	}
 	return &Shop{Settings: s, store: st, acts: map[EffectKind]Act{}}, nil
 }
 
@@ -97,8 +101,8 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 	if err != nil {
 		return Purchase{}, err
 	}
-	if !b.Stopped.IsZero() {
-		return Purchase{}, &Refusal{BuyerStopped}
+	if why := b.Barred(); why != "" {
+		return Purchase{}, &Refusal{why}
 	}
 	for range maxRaces {
 		p, reason, err := s.consider(ctx, w, o, b, now)
@@ -156,6 +160,15 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 			reason = SoldOut
 		}
 	}
+	if reason == "" {
+		// Here it is only told early: what counts is the press of the button.
+		var over *OverLimit
+		if err := s.affordable(ctx, b, w.Account, p.Total, now); errors.As(err, &over) {
+			reason, p.Over = over.Reason, *over
+		} else if err != nil {
+			return p, "", err
+		}
+	}
 	return p, reason, nil
 }
 
@@ -179,7 +192,8 @@ func (s *Shop) byCode(ctx context.Context, c Code) (ID, error) {
 	return ID(recs[0].Value), nil
 }
 
-// Press takes the press of the button behind link round of a purchase.
+// Press takes the press of the button behind link round of a purchase. An
+// *[OverLimit] says which limit stands in the way; the button may be pressed again.
 func (s *Shop) Press(ctx context.Context, id ID, round int, now time.Time) (Purchase, error) {
 	p, err := s.Purchase(ctx, id)
 	if err != nil {
@@ -189,10 +203,24 @@ func (s *Shop) Press(ctx context.Context, id ID, round int, now time.Time) (Purc
 	if err != nil {
 		return Purchase{}, err
 	}
-	if !b.Stopped.IsZero() && !p.State.Ended() {
-		return p, &Refusal{BuyerStopped}
+	if why := b.Barred(); why != "" && !p.State.Ended() {
+		return p, &Refusal{why}
 	}
-	return s.move(ctx, id, Event{Kind: LinkPressed, Round: round}, nil, now)
+	ev := Event{Kind: LinkPressed, Round: round}
+	after, _, err := Step(p, ev, now)
+	if err != nil || after.Moves == p.Moves {
+		// Only what is counted may move: where it could a moment later, it is pressed again.
+		return p, err
+	}
+	if err := s.count(ctx, p, now); err != nil {
+		return p, err
+	}
+	p, err = s.move(ctx, id, ev, nil, now)
+	if errors.Is(err, ErrNotFound) { // erased this moment, and so is what was counted
+		_, uncounted := s.uncount(ctx, b.Account, id, nil)
+		err = errors.Join(err, uncounted)
+	}
+	return p, err
 }
 
 // BackFromBank takes note that the buyer has come back from the bank's page: it is

@@ -4,103 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 )
-
-// An EventKind is something that happened to a purchase.
-type EventKind string
-
-const (
-	WishHeard    EventKind = "WishHeard"    // a post asks for an offer; Reason if it cannot be had
-	Enrolled     EventKind = "Enrolled"     // the buyer has registered meanwhile; Reason if it cannot be had any more
-	ReplySent    EventKind = "ReplySent"    // our public reply stands: Post
-	ReplyFailed  EventKind = "ReplyFailed"  // the network refuses the reply for good
-	CodeMailed   EventKind = "CodeMailed"   // the code went by mail instead
-	CodeUnmailed EventKind = "CodeUnmailed" // and that was refused for good
-	CodeEchoed   EventKind = "CodeEchoed"   // somebody (By) posted the code: Post
-	IntentMade   EventKind = "IntentMade"   // the payment is prepared: Intent, Card
-	IntentFailed EventKind = "IntentFailed" // no payment can be prepared: Reason
-	LinkMailed   EventKind = "LinkMailed"   // the mail server accepted the link
-	LinkUnmailed EventKind = "LinkUnmailed" // the mail server refuses it for good
-	LinkPressed  EventKind = "LinkPressed"  // the buyer pressed the button of link Round
-	Charged      EventKind = "Charged"      // the money was taken
-	BankAsks     EventKind = "BankAsks"     // the buyer must go to URL
-	BankLeft     EventKind = "BankLeft"     // the buyer is back from there
-	ChargeFailed EventKind = "ChargeFailed" // the money was not taken: Reason
-	IntentVoided EventKind = "IntentVoided" // the payment can never be taken any more
-	DeadlinePast EventKind = "DeadlinePast"
-	CancelAsked  EventKind = "CancelAsked" // by the buyer (By)
-	RefundAsked  EventKind = "RefundAsked" // by the merchant or the operator
-	RefundMade   EventKind = "RefundMade"
-	EffectDone   EventKind = "EffectDone" // an effect that moves nothing was done, or is not needed any more
-)
-
-// EventKinds are all of them.
-var EventKinds = []EventKind{WishHeard, Enrolled, ReplySent, ReplyFailed, CodeMailed, CodeUnmailed, CodeEchoed,
-	IntentMade, IntentFailed, LinkMailed, LinkUnmailed, LinkPressed, Charged, BankAsks, BankLeft, ChargeFailed,
-	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, EffectDone}
-
-// An Event is what happened, with what is known of it.
-type Event struct {
-	Kind    EventKind
-	Wish    Purchase // WishHeard: the purchase as it was asked for
-	Reason  Reason   // why not
-	By      Account  // whose post or wish it is
-	Post    string
-	Round   int    // of the link pressed
-	Look    int    // which look brought it, where one did
-	Attempt int    // at the charge that it is the outcome of
-	Intent  string // Stripe's PaymentIntent
-	Card    Card
-	URL     string // of the bank
-}
-
-// An EffectKind is something owed to the outside world.
-type EffectKind string
-
-const (
-	Reply       EffectKind = "reply"     // say in public what the state asks for: code, invitation, refusal
-	MailCode    EffectKind = "mail-code" // the code by mail
-	Prepare     EffectKind = "prepare"   // create the payment at Stripe, unconfirmed
-	MailLink    EffectKind = "mail-link" // the link that confirms
-	Charge      EffectKind = "charge"    // confirm the payment
-	Look        EffectKind = "look"      // ask Stripe how the payment stands
-	Void        EffectKind = "void"      // cancel the payment at Stripe
-	MailReceipt EffectKind = "mail-receipt"
-	Thank       EffectKind = "thank"        // in public
-	MailReason  EffectKind = "mail-reason"  // tell the buyer why it does not go on
-	ReplyReason EffectKind = "reply-reason" // the same in public, where no mail gets through
-	Refund      EffectKind = "refund"
-	File        EffectKind = "file"     // under the buyer's own purchases, in the buyer's shard
-	Deadline    EffectKind = "deadline" // see whether it has passed
-)
-
-// EffectKinds are all of them.
-var EffectKinds = []EffectKind{Reply, MailCode, Prepare, MailLink, Charge, Look, Void, MailReceipt, Thank, MailReason,
-	ReplyReason, Refund, File, Deadline}
-
-// An Effect is owed for a purchase. Its ID is stable: it is the same however often
-// the effect is tried, and whoever tries it.
-type Effect struct {
-	Kind     EffectKind `json:"-"`
-	Purchase ID         `json:"purchase"`
-	N        int        `json:"n,omitempty"`      // which one of its kind
-	Reason   Reason     `json:"reason,omitempty"` // of a MailReason
-	Due      time.Time  `json:"-"`                // zero: at once
-}
-
-// ID is the key of the effect, here and outside: "charge/07-…/1".
-func (e Effect) ID() string {
-	id := string(e.Kind) + "/" + string(e.Purchase)
-	if e.Reason != "" {
-		id += "/" + string(e.Reason)
-	}
-	if e.N > 0 {
-		id += "/" + strconv.Itoa(e.N)
-	}
-	return id
-}
 
 // step is one decision on its way.
 type step struct {
@@ -145,6 +50,8 @@ var (
 	justLooked  = &guard{"when it was just looked", func(s *step) bool { return s.now.Sub(s.p.LookedAt) < lookPause }}
 	oldLink     = &guard{"by a link that was replaced", func(s *step) bool { return s.ev.Round != s.p.Round }}
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
+	inGrace     = &guard{"within the grace", func(s *step) bool { return s.p.Revocable(s.now) }}
+	barred      = &guard{"before its charge", func(s *step) bool { return s.p.ChargingAt.IsZero() && s.ev.Attempt == s.p.Attempt }}
 )
 
 var ended = in(Expired, Cancelled, Refused)
@@ -220,7 +127,14 @@ var table = []row{
 	{from: in(Invited), on: CancelAsked, to: Cancelled},
 	{from: in(Asked, Coded), on: CancelAsked, to: Cancelled, do: (*step).release},
 	{from: in(Echoed, Mailed, Declined, Challenged), on: CancelAsked, to: Cancelled, do: (*step).void},
+	{from: in(Confirmed), on: CancelAsked, when: inGrace, to: Cancelled, do: (*step).void},
 	{from: in(Confirmed, Paid), on: CancelAsked, refuse: TooLate},
+
+	// The commit of ChargeBegins is where charging and taking back are decided.
+	{from: in(Confirmed), on: ChargeBegins, when: inGrace},
+	{from: in(Confirmed), on: ChargeBegins, when: oldAttempt},
+	{from: in(Confirmed), on: ChargeBegins, do: (*step).begins},
+	{from: in(Confirmed), on: BuyerBarred, when: barred, to: Cancelled, do: (*step).void},
 
 	{from: in(Paid), on: RefundAsked, do: (*step).refund},
 	{from: in(Paid), on: RefundMade, to: Refunded, do: (*step).refunded},
@@ -247,6 +161,8 @@ var table = []row{
 	{from: States, on: DeadlinePast},
 	{from: States, on: CancelAsked},
 	{from: States, on: RefundMade},
+	{from: States, on: ChargeBegins},
+	{from: States, on: BuyerBarred},
 	{from: States, on: EffectDone},
 }
 
@@ -331,6 +247,9 @@ func (s *step) begin() {
 func (s *step) refuseWish() {
 	s.begin()
 	s.p.Reason = s.ev.Reason
+	if s.p.Over.Reason == s.ev.Reason {
+		s.tell(s.ev.Reason) // the public reply says no amounts
+	}
 }
 
 func (s *step) invite() {
@@ -422,8 +341,18 @@ func (s *step) confirmUnmailed() {
 func (s *step) confirm() {
 	s.p.Reason = ""
 	s.p.ConfirmedAt = s.now
+	s.p.ChargingAt = time.Time{}
 	s.p.Attempt++
 	s.do(Charge, s.p.Attempt)
+	if s.p.Times.Grace > 0 {
+		s.owe[len(s.owe)-1].Due = s.p.GraceEnds()
+	}
+}
+
+func (s *step) begins() {
+	if s.p.ChargingAt.IsZero() {
+		s.p.ChargingAt = s.now
+	}
 }
 
 func (s *step) challenge() {

@@ -88,7 +88,14 @@ type Config struct {
 		Invite time.Duration `yaml:"invite"`
 		Answer time.Duration `yaml:"answer"`
 		Keep   time.Duration `yaml:"keep"`
+		Grace  time.Duration `yaml:"grace"`
 	} `yaml:"times"`
+
+	Limits struct {
+		Purchase string `yaml:"purchase"`
+		Day      string `yaml:"day"`
+		Month    string `yaml:"month"`
+	} `yaml:"limits"`
 }
 
 // A Secret never reaches a log, a message or a file of ours. It is read from the
@@ -236,8 +243,18 @@ func (c *Config) readSecrets() error {
 
 // times are the windows of a purchase.
 func (c Config) times() offers.Times {
-	return offers.Times{Answer: c.Times.Answer, Echo: c.Times.Echo, Link: c.Times.Link, Invite: c.Times.Invite, Keep: c.Times.Keep}
+	return offers.Times{Answer: c.Times.Answer, Echo: c.Times.Echo, Link: c.Times.Link, Invite: c.Times.Invite, Keep: c.Times.Keep,
+		Grace: c.Times.Grace}
 }
+
+// limits are what no buyer goes above.
+func (c Config) limits() (offers.Limits, error) {
+	return readLimits("limits.", c.Limits.Purchase, c.Limits.Day, c.Limits.Month)
+}
+
+// maxGrace bounds how long a charge waits for second thoughts: what is held meanwhile
+// nobody else can buy.
+const maxGrace = 24 * time.Hour
 
 // Validate joins every complaint of what serving needs.
 func (c Config) Validate() error {
@@ -286,6 +303,12 @@ func (c Config) Validate() error {
 	}
 	if kept := (offers.Times{Answer: 1, Echo: 1, Link: 1, Invite: 1, Keep: c.Times.Keep}); kept.Validate() != nil {
 		bad("times.%w", kept.Validate())
+	}
+	if c.Times.Grace < 0 || c.Times.Grace > maxGrace {
+		bad("times.grace: %s is not between 0 and %s", c.Times.Grace, maxGrace)
+	}
+	if _, err := c.limits(); err != nil {
+		bad("%w", err)
 	}
 	if c.Redis.Wait < 0 || c.Redis.Wait > 10 {
 		bad("redis.wait: %d is not between 0 and 10 replicas", c.Redis.Wait)

@@ -252,6 +252,10 @@ type buyerCmd struct {
 	List  buyerListCmd  `cmd:"" help:"All buyers."`
 	Add   buyerAddCmd   `cmd:"" help:"Register a buyer whose card is saved at Stripe."`
 	Erase buyerEraseCmd `cmd:"" help:"Remove all there is of one."`
+
+	Limit    buyerLimitCmd    `cmd:"" help:"Show or set what one may spend."`
+	Freeze   buyerFreezeCmd   `cmd:"" help:"Sell and charge nothing to one."`
+	Unfreeze buyerUnfreezeCmd `cmd:"" help:"Take a freeze, or a stop, back."`
 }
 
 // Help is the rest of the help text.
@@ -280,6 +284,9 @@ func (buyerListCmd) Run(e *env) error {
 			}
 			if !b.Stopped.IsZero() {
 				stopped = b.Stopped.UTC().Format(time.DateTime)
+				if b.Frozen {
+					stopped += " (frozen)"
+				}
 			}
 			return []string{b.Account.String(), "@" + b.Handle, card, b.Registered.UTC().Format(time.DateTime), stopped}
 		})

@@ -118,6 +118,9 @@ func openShop(ctx context.Context, cfg Config, st store.Store, log *slog.Logger,
 		CodeKey: codeKey, Thanks: cfg.Thanks != "off", Log: log, Now: now,
 		Times: cfg.times(),
 	}
+	if settings.Limits, err = cfg.limits(); err != nil {
+		return nil, nil, err
+	}
 	if cfg.Archive != "" {
 		settings.Archive = (&archive{dir: cfg.Archive, now: now}).add
 	}

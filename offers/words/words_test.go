@@ -79,6 +79,7 @@ var someArgs = map[string]any{
 	"Title": strings.Repeat("W", 40), "Total": "$149,999.99", "Minutes": 15, "Code": "#bozulapitak", "Ref": "abc123",
 	"Choices": strings.Repeat("M black, ", 9)[:80], "Count": 2, "Handle": "ann", "Number": "07-abc", "Until": "20:15 UTC",
 	"Brand": "Visa", "Last4": "4242", "Reason": "Sold out", "Paid": "1 May", "Tag": "#BuyTee",
+	"Limit": "$200.00", "Left": "$50.00", "Currency": "USD",
 }
 
 func TestEveryMessageRenders(t *testing.T) {
@@ -129,12 +130,13 @@ func TestEveryReasonHasWords(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range []offers.Reason{offers.SoldOut, offers.NotOpenYet, offers.OfferClosed, offers.LimitReached, offers.WhichVariant} {
+	for _, r := range []offers.Reason{offers.SoldOut, offers.NotOpenYet, offers.OfferClosed, offers.LimitReached, offers.WhichVariant,
+		offers.OverPurchase, offers.OverDay, offers.OverMonth, offers.OverCurrency} {
 		if key := "reply.refused." + string(r); !For("en").Has(key) {
 			t.Errorf("%s is missing", key)
 		}
 	}
-	for _, r := range []offers.Reason{offers.NotYourCode, offers.CodeUnknown, offers.TooLate} {
+	for _, r := range []offers.Reason{offers.NotYourCode, offers.CodeUnknown, offers.TooLate, offers.BuyerFrozen} {
 		if key := "reply." + string(r); !For("en").Has(key) {
 			t.Errorf("%s is missing", key)
 		}

@@ -1,0 +1,102 @@
+package offers
+
+import (
+	"strconv"
+	"time"
+)
+
+// An EventKind is something that happened to a purchase.
+type EventKind string
+
+const (
+	WishHeard    EventKind = "WishHeard"    // a post asks for an offer; Reason if it cannot be had
+	Enrolled     EventKind = "Enrolled"     // the buyer has registered meanwhile; Reason if it cannot be had any more
+	ReplySent    EventKind = "ReplySent"    // our public reply stands: Post
+	ReplyFailed  EventKind = "ReplyFailed"  // the network refuses the reply for good
+	CodeMailed   EventKind = "CodeMailed"   // the code went by mail instead
+	CodeUnmailed EventKind = "CodeUnmailed" // and that was refused for good
+	CodeEchoed   EventKind = "CodeEchoed"   // somebody (By) posted the code: Post
+	IntentMade   EventKind = "IntentMade"   // the payment is prepared: Intent, Card
+	IntentFailed EventKind = "IntentFailed" // no payment can be prepared: Reason
+	LinkMailed   EventKind = "LinkMailed"   // the mail server accepted the link
+	LinkUnmailed EventKind = "LinkUnmailed" // the mail server refuses it for good
+	LinkPressed  EventKind = "LinkPressed"  // the buyer pressed the button of link Round
+	Charged      EventKind = "Charged"      // the money was taken
+	BankAsks     EventKind = "BankAsks"     // the buyer must go to URL
+	BankLeft     EventKind = "BankLeft"     // the buyer is back from there
+	ChargeFailed EventKind = "ChargeFailed" // the money was not taken: Reason
+	IntentVoided EventKind = "IntentVoided" // the payment can never be taken any more
+	DeadlinePast EventKind = "DeadlinePast"
+	CancelAsked  EventKind = "CancelAsked" // by the buyer (By)
+	RefundAsked  EventKind = "RefundAsked" // by the merchant or the operator
+	RefundMade   EventKind = "RefundMade"
+	ChargeBegins EventKind = "ChargeBegins" // the grace is over, and the charge is about to be made
+	BuyerBarred  EventKind = "BuyerBarred"  // nothing is charged to the buyer, and the charge has not begun
+	EffectDone   EventKind = "EffectDone"   // an effect that moves nothing was done, or is not needed any more
+)
+
+// EventKinds are all of them.
+var EventKinds = []EventKind{WishHeard, Enrolled, ReplySent, ReplyFailed, CodeMailed, CodeUnmailed, CodeEchoed,
+	IntentMade, IntentFailed, LinkMailed, LinkUnmailed, LinkPressed, Charged, BankAsks, BankLeft, ChargeFailed,
+	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, ChargeBegins, BuyerBarred, EffectDone}
+
+// An Event is what happened, with what is known of it.
+type Event struct {
+	Kind    EventKind
+	Wish    Purchase // WishHeard: the purchase as it was asked for
+	Reason  Reason   // why not
+	By      Account  // whose post or wish it is
+	Post    string
+	Round   int    // of the link pressed
+	Look    int    // which look brought it, where one did
+	Attempt int    // at the charge that it is the outcome of
+	Intent  string // Stripe's PaymentIntent
+	Card    Card
+	URL     string // of the bank
+}
+
+// An EffectKind is something owed to the outside world.
+type EffectKind string
+
+const (
+	Reply       EffectKind = "reply"     // say in public what the state asks for: code, invitation, refusal
+	MailCode    EffectKind = "mail-code" // the code by mail
+	Prepare     EffectKind = "prepare"   // create the payment at Stripe, unconfirmed
+	MailLink    EffectKind = "mail-link" // the link that confirms
+	Charge      EffectKind = "charge"    // confirm the payment
+	Look        EffectKind = "look"      // ask Stripe how the payment stands
+	Void        EffectKind = "void"      // cancel the payment at Stripe
+	MailReceipt EffectKind = "mail-receipt"
+	Thank       EffectKind = "thank"        // in public
+	MailReason  EffectKind = "mail-reason"  // tell the buyer why it does not go on
+	ReplyReason EffectKind = "reply-reason" // the same in public, where no mail gets through
+	Refund      EffectKind = "refund"
+	File        EffectKind = "file"     // under the buyer's own purchases, in the buyer's shard
+	Deadline    EffectKind = "deadline" // see whether it has passed
+)
+
+// EffectKinds are all of them.
+var EffectKinds = []EffectKind{Reply, MailCode, Prepare, MailLink, Charge, Look, Void, MailReceipt, Thank, MailReason,
+	ReplyReason, Refund, File, Deadline}
+
+// An Effect is owed for a purchase. Its ID is stable: it is the same however often
+// the effect is tried, and whoever tries it.
+type Effect struct {
+	Kind     EffectKind `json:"-"`
+	Purchase ID         `json:"purchase"`
+	N        int        `json:"n,omitempty"`      // which one of its kind
+	Reason   Reason     `json:"reason,omitempty"` // of a MailReason
+	Due      time.Time  `json:"-"`                // zero: at once
+}
+
+// ID is the key of the effect, here and outside: "charge/07-…/1".
+func (e Effect) ID() string {
+	id := string(e.Kind) + "/" + string(e.Purchase)
+	if e.Reason != "" {
+		id += "/" + string(e.Reason)
+	}
+	if e.N > 0 {
+		id += "/" + strconv.Itoa(e.N)
+	}
+	return id
+}
