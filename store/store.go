@@ -174,6 +174,9 @@ func (a Add) Room() (low, high int64) {
 	case a.By < 0:
 		low = least - a.By
 	}
+	if low > MaxCount || high < -MaxCount {
+		return 1, 0 // beyond what any count can be
+	}
 	return low, high
 }
 
@@ -303,6 +306,7 @@ func (c Change) Validate() error {
 	for _, p := range c.PutOff {
 		v.key(effects, p.ID)
 		v.want(len(p.Note) <= MaxNote, p.ID, "note too long")
+		v.due(p.ID, p.Due)
 	}
 	for _, id := range c.Drop {
 		v.key(effects, id)
@@ -380,6 +384,12 @@ func (v *validation) effect(seen map[string]bool, e Effect) {
 	v.key(seen, e.ID)
 	v.want(len(e.Kind) <= MaxKey, e.ID, "kind too long")
 	v.size(e.ID, e.Body)
+	v.due(e.ID, e.Due)
+}
+
+// due: a time that back-ends can keep as milliseconds.
+func (v *validation) due(id string, due time.Time) {
+	v.want(due.IsZero() || Millis(due) >= -MaxCount && Millis(due) <= MaxCount, id, "due at no time")
 }
 
 func (v *validation) size(key string, value []byte) {

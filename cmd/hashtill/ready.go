@@ -81,19 +81,29 @@ type watched struct {
 	store.Store
 	now func() time.Time
 
-	mu    sync.Mutex
-	err   error     // of the last one
+	mu      sync.Mutex
+	commits outcome
+	leases  outcome
+}
+
+// An outcome is that of the last call of a kind.
+type outcome struct {
+	err   error
 	since time.Time // when the first failure in a row was
 }
 
+// failing is what has failed for longer, commits or leases.
 func (w *watched) failing() (since time.Time, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.since, w.err
+	if w.commits.err != nil {
+		return w.commits.since, w.commits.err
+	}
+	return w.leases.since, w.leases.err
 }
 
 // note takes an outcome down. What the caller asked wrongly or gave up is no failure.
-func (w *watched) note(ctx context.Context, err error) {
+func (w *watched) note(ctx context.Context, of *outcome, err error) {
 	var guard *store.GuardError
 	switch {
 	case errors.As(err, &guard), errors.Is(err, store.ErrInvalid):
@@ -103,24 +113,22 @@ func (w *watched) note(ctx context.Context, err error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err == nil && err != nil {
-		w.since = w.now()
+	if of.err == nil && err != nil {
+		of.since = w.now()
 	}
-	w.err = err
+	of.err = err
 }
 
 // Commit commits.
 func (w *watched) Commit(ctx context.Context, c store.Change) error {
 	err := w.Store.Commit(ctx, c)
-	w.note(ctx, err)
+	w.note(ctx, &w.commits, err)
 	return err
 }
 
-// Lease leases. That nothing is due says nothing of how a commit would go.
+// Lease leases.
 func (w *watched) Lease(ctx context.Context, now, until time.Time, limit int) ([]store.Lease, error) {
 	leases, err := w.Store.Lease(ctx, now, until, limit)
-	if err != nil || len(leases) > 0 {
-		w.note(ctx, err)
-	}
+	w.note(ctx, &w.leases, err)
 	return leases, err
 }

@@ -32,7 +32,7 @@ const (
 	firstPause, longestWait = 10 * time.Millisecond, 500 * time.Millisecond
 	// remembered is how long Redis keeps a process's last batch: longer than any
 	// packet of it can be on its way.
-	remembered = time.Hour
+	remembered = 24 * time.Hour
 )
 
 // Commit implements [store.Store].
@@ -151,7 +151,7 @@ func (w *writer) send(b *batch) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var answer string
-	err := insist(ctx, func() (err error) {
+	err := insist(ctx, w.db.ends, func() (err error) {
 		answer, err = commitScript.Run(ctx, w.db.client, b.keys, b.args...).Text()
 		if err != nil {
 			w.db.outage.met(err)
@@ -162,15 +162,29 @@ func (w *writer) send(b *batch) {
 		w.db.outage.over()
 		err = b.answer(answer)
 	}
-	if err != nil {
-		for _, j := range b.jobs {
-			j.err = fmt.Errorf("redis: %w", err)
+	if err == nil {
+		return
+	}
+	for _, j := range b.jobs {
+		j.err = fmt.Errorf("redis: %w", err)
+	}
+	if !passing(err) {
+		return
+	}
+	// Redis is away. Those who wait would each meet the same, after as long a time.
+	for range maxBatch {
+		next := w.waiting()
+		if next == nil {
+			return
 		}
+		next.err = fmt.Errorf("redis: not sent: %w", err)
+		close(next.done)
 	}
 }
 
-// insist calls until the answer is final or ctx ends.
-func insist(ctx context.Context, call func() error) error {
+// insist calls until the answer is final, or ctx ends, or the store is closed and
+// Redis does not answer.
+func insist(ctx, ends context.Context, call func() error) error {
 	for pause := firstPause; ; pause = min(2*pause, longestWait) {
 		err := call()
 		if err == nil || !passing(err) {
@@ -179,10 +193,12 @@ func insist(ctx context.Context, call func() error) error {
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			timer.Stop()
-			return err
+		case <-ends.Done():
 		case <-timer.C:
+			continue
 		}
+		timer.Stop()
+		return err
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -39,8 +40,9 @@ type candidate struct {
 
 // Lease implements [store.Store]. Asking costs one command for each shard, all of
 // them in one pipeline to each master; what is due costs one more for each shard
-// that it is in. A master that does not answer holds up only its own shards: the
-// error is returned where nothing is due in the others.
+// that it is in. A master that does not answer, or does not write, holds up only its
+// own shards, and a Lease for no longer than [nodeTime]: the error is returned where
+// nothing is due in the others.
 func (d *DB) Lease(ctx context.Context, now, until time.Time, limit int) ([]store.Lease, error) {
 	if err := store.ValidLease(now, until); err != nil {
 		return nil, err
@@ -53,41 +55,129 @@ func (d *DB) Lease(ctx context.Context, now, until time.Time, limit int) ([]stor
 		return nil, nil
 	}
 	d.servers.compare(ctx, d)
-	for {
-		due, err := d.due(ctx, now, limit)
-		if len(due) == 0 {
-			return nil, err
+	shards := map[*redis.Client][]int{}
+	var err error
+	for shard := range store.Shards {
+		node, errNode := d.node(ctx, shard)
+		if errNode != nil {
+			err = fmt.Errorf("redis: shard %d: %w", shard, errNode)
+			continue
 		}
-		leases, err := d.take(ctx, due, now, until)
-		if len(leases) > 0 || err != nil {
-			return leases, err
-		}
-		// Other processes were faster; something else may be due.
+		shards[node] = append(shards[node], shard)
 	}
+	var leases []store.Lease
+	for range leaseRounds {
+		due := map[*redis.Client][]candidate{}
+		var mu sync.Mutex // of due
+		failed := d.each(shards, func(node *redis.Client, of []int) ([]store.Lease, error) {
+			found, err := d.due(ctx, node, of, now, limit)
+			mu.Lock()
+			defer mu.Unlock()
+			due[node] = found
+			return nil, err
+		}, nil)
+		err = either(err, failed)
+		ids := first(due, limit-len(leases))
+		if len(ids) == 0 {
+			break
+		}
+		call := d.process + "/" + decimal(d.leases.Add(1))
+		before := len(leases)
+		failed = d.each(shards, func(node *redis.Client, _ []int) ([]store.Lease, error) {
+			if len(ids[node]) == 0 {
+				return nil, nil
+			}
+			return d.takeFrom(ctx, node, ids[node], call, now, until)
+		}, &leases)
+		err = either(err, failed)
+		if failed == nil && len(leases) > before || len(leases) == limit {
+			break
+		}
+		// Other processes were faster, or a master refuses: something else may be due.
+	}
+	if len(leases) == 0 {
+		return nil, err
+	}
+	slices.SortFunc(leases, func(a, b store.Lease) int {
+		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.ID, b.ID))
+	})
+	return leases, nil // an error comes again where nothing else is due
 }
 
-// due finds effects that are due at now, the longest due first.
-func (d *DB) due(ctx context.Context, now time.Time, limit int) ([]candidate, error) {
-	var all []int
-	for shard := range store.Shards {
-		all = append(all, shard)
+const (
+	// nodeTime is how long one master may take to say what is due, and again to hand
+	// it out.
+	nodeTime = 2 * time.Second
+	// leaseRounds bounds how often a Lease looks again because others were faster.
+	leaseRounds = 8
+)
+
+// each asks all masters at once. One that fails is asked no more.
+func (d *DB) each(shards map[*redis.Client][]int, ask func(*redis.Client, []int) ([]store.Lease, error), leases *[]store.Lease) (err error) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var failed []*redis.Client
+	for node, of := range shards {
+		all.Go(func() {
+			got, errNode := ask(node, of)
+			mu.Lock()
+			defer mu.Unlock()
+			if leases != nil {
+				*leases = append(*leases, got...)
+			}
+			if errNode != nil {
+				err = fmt.Errorf("redis: %w", errNode)
+				failed = append(failed, node)
+			}
+		})
 	}
-	found, more, err := d.look(ctx, all, now, min(firstLook, limit))
-	if len(found) < limit && len(more) > 0 {
-		found = slices.DeleteFunc(found, func(c candidate) bool { return slices.Contains(more, c.shard) })
-		again, _, errAgain := d.look(ctx, more, now, limit)
-		found, err = append(found, again...), either(err, errAgain)
+	all.Wait()
+	for _, node := range failed {
+		delete(shards, node)
 	}
-	slices.SortFunc(found, func(a, b candidate) int {
+	return err
+}
+
+// first are the longest due of all candidates, at most limit.
+func first(due map[*redis.Client][]candidate, limit int) map[*redis.Client][]candidate {
+	type at struct {
+		node *redis.Client
+		candidate
+	}
+	var all []at
+	for node, found := range due {
+		for _, c := range found {
+			all = append(all, at{node, c})
+		}
+	}
+	slices.SortFunc(all, func(a, b at) int {
 		return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.shard, b.shard), cmp.Compare(a.id, b.id))
 	})
-	return found[:min(limit, len(found))], err
+	chosen := map[*redis.Client][]candidate{}
+	for _, c := range all[:min(limit, len(all))] {
+		chosen[c.node] = append(chosen[c.node], c.candidate)
+	}
+	return chosen
+}
+
+// due finds effects of some shards of one master that are due at now.
+func (d *DB) due(ctx context.Context, node *redis.Client, shards []int, now time.Time, limit int) ([]candidate, error) {
+	ctx, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	found, more, err := d.look(ctx, node, shards, now, min(firstLook, limit))
+	if err == nil && len(found) < limit && len(more) > 0 {
+		found = slices.DeleteFunc(found, func(c candidate) bool { return slices.Contains(more, c.shard) })
+		var again []candidate
+		again, _, err = d.look(ctx, node, more, now, limit)
+		found = append(found, again...)
+	}
+	return found, err
 }
 
 // look reads the first due effects of some shards; more are the shards that may
 // have more.
-func (d *DB) look(ctx context.Context, shards []int, now time.Time, limit int) (found []candidate, more []int, err error) {
-	pipe := d.client.Pipeline()
+func (d *DB) look(ctx context.Context, node *redis.Client, shards []int, now time.Time, limit int) (found []candidate, more []int, err error) {
+	pipe := node.Pipeline()
 	asked := make([]*redis.ZSliceCmd, len(shards))
 	for i, shard := range shards {
 		asked[i] = pipe.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{
@@ -98,7 +188,8 @@ func (d *DB) look(ctx context.Context, shards []int, now time.Time, limit int) (
 	for i, shard := range shards {
 		due, errShard := asked[i].Result()
 		if errShard != nil {
-			err = fmt.Errorf("redis: shard %d: %w", shard, errShard)
+			d.moved(ctx, errShard)
+			err = fmt.Errorf("shard %d: %w", shard, errShard)
 			continue
 		}
 		for _, z := range due {
@@ -111,8 +202,13 @@ func (d *DB) look(ctx context.Context, shards []int, now time.Time, limit int) (
 	return found, more, err
 }
 
-// take leases candidates that are still due.
-func (d *DB) take(ctx context.Context, due []candidate, now, until time.Time) (leases []store.Lease, err error) {
+// takeFrom leases from one server. All calls go over one connection, so that WAIT
+// at their end covers them and all that was written before
+// (https://redis.io/docs/latest/commands/wait/).
+func (d *DB) takeFrom(ctx context.Context, node *redis.Client, due []candidate, call string, now, until time.Time) ([]store.Lease, error) {
+	if err := d.hasReplicas(ctx, node, due[0].shard); err != nil {
+		return nil, err
+	}
 	ids := map[int][]string{} // by shard
 	var shards []int
 	for _, c := range due {
@@ -121,37 +217,11 @@ func (d *DB) take(ctx context.Context, due []candidate, now, until time.Time) (l
 		}
 		ids[c.shard] = append(ids[c.shard], c.id)
 	}
-	byNode := map[*redis.Client][]int{}
-	for _, shard := range shards {
-		node, errNode := d.node(ctx, shard)
-		if errNode != nil {
-			err = fmt.Errorf("redis: %w", errNode)
-			continue
-		}
-		byNode[node] = append(byNode[node], shard)
-	}
-	call := d.process + "/" + decimal(d.leases.Add(1))
-	for node, shards := range byNode {
-		got, errNode := d.takeFrom(ctx, node, shards, ids, call, now, until)
-		leases = append(leases, got...)
-		err = either(err, errNode)
-	}
-	slices.SortFunc(leases, func(a, b store.Lease) int {
-		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Shard, b.Shard), cmp.Compare(a.ID, b.ID))
-	})
-	if len(leases) > 0 {
-		err = nil // it comes again where nothing else is due
-	}
-	return leases, err
-}
-
-// takeFrom leases from one server. All calls go over one connection, so that WAIT
-// at their end covers them and all that was written before
-// (https://redis.io/docs/latest/commands/wait/).
-func (d *DB) takeFrom(ctx context.Context, node *redis.Client, shards []int, ids map[int][]string, call string, now, until time.Time) ([]store.Lease, error) {
 	calls := make([]*redis.Cmd, len(shards))
 	var confirmed *redis.Cmd
 	ask := func() (err error) {
+		ctx, cancel := context.WithTimeout(ctx, nodeTime)
+		defer cancel()
 		pipe := node.Pipeline()
 		for i, shard := range shards {
 			keys := []string{dueKey(shard)}
@@ -184,7 +254,8 @@ func (d *DB) takeFrom(ctx context.Context, node *redis.Client, shards []int, ids
 		for _, row := range rows {
 			l, errRow := lease(shard, ids[shard], row)
 			if errRow != nil {
-				return leases, errRow
+				err = either(err, errRow) // its lease runs out
+				continue
 			}
 			l.Until = time.UnixMilli(store.Millis(until)).UTC()
 			leases = append(leases, l)
@@ -192,14 +263,35 @@ func (d *DB) takeFrom(ctx context.Context, node *redis.Client, shards []int, ids
 	}
 	if d.cfg.Wait > 0 && len(leases) > 0 {
 		if n, errWait := confirmed.Int64(); errWait != nil || n < int64(d.cfg.Wait) {
+			d.short.Store(node.Options().Addr, true)
 			d.giveBack(ctx, leases, now)
-			return nil, fmt.Errorf("redis: %d of %d replicas have what was written: nothing is done outside until they have (%w)", n, d.cfg.Wait, either(errWait, ErrReplicas))
+			return nil, fmt.Errorf("%d of %d replicas have what was written: nothing is done outside until they have (%w)", n, d.cfg.Wait, either(errWait, ErrReplicas))
 		}
 	}
-	if err != nil {
-		err = fmt.Errorf("redis: %w", err)
-	}
 	return leases, err
+}
+
+// hasReplicas asks a master whose replicas were missing whether they are there again,
+// by a write that is nobody's: an effect that is handed out and taken back would
+// count as tried.
+func (d *DB) hasReplicas(ctx context.Context, node *redis.Client, shard int) error {
+	addr := node.Options().Addr
+	if _, short := d.short.Load(addr); !short {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	pipe := node.Pipeline()
+	pipe.Set(ctx, shardTag[shard]+"probe", "1", time.Minute)
+	confirmed := pipe.Do(ctx, "wait", d.cfg.Wait, waitFor.Milliseconds())
+	if _, err := pipe.Exec(ctx); err != nil {
+		return err
+	}
+	if n, err := confirmed.Int64(); err != nil || n < int64(d.cfg.Wait) {
+		return fmt.Errorf("%d of %d replicas have what was written: nothing is done outside until they have (%w)", n, d.cfg.Wait, either(err, ErrReplicas))
+	}
+	d.short.Delete(addr)
+	return nil
 }
 
 // either is the first of two errors that there is.

@@ -20,7 +20,9 @@ for n = 4, #ARGV do
     local e = redis.call('HMGET', key, 'kind', 'try', 'note', 'body', 'by', 'was')
     if e[5] == ARGV[3] then
       out[#out + 1] = { n - 3, e[6], e[1], e[2], e[3], e[4] }
-    elseif e[1] and tonumber(due) <= now then
+    elseif not e[1] then
+      redis.call('ZREM', KEYS[1], id) -- of no effect, by a hand from outside
+    elseif tonumber(due) <= now then
       local try = redis.call('HINCRBY', key, 'try', 1)
       redis.call('HSET', key, 'leased', '1', 'by', ARGV[3], 'was', due)
       redis.call('ZADD', KEYS[1], ARGV[2], id)

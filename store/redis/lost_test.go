@@ -512,3 +512,91 @@ func TestFailOver(t *testing.T) {
 	t.Logf("served again after %v; of %d acknowledged records %d were forgotten; %d outcomes unknown",
 		took.Round(time.Millisecond), len(l.acked), missing, l.unknown)
 }
+
+// A master that does not write, or does not even answer, holds up nobody else's
+// effects.
+func TestOtherMastersGoOn(t *testing.T) {
+	for name, breaks := range map[string]func(c *redistest.Cluster, m *redistest.Server){
+		"without its replica": func(c *redistest.Cluster, m *redistest.Server) { c.Replicas(m)[0].Kill() },
+		"hung":                func(_ *redistest.Cluster, m *redistest.Server) { m.Pause() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := redistest.StartCluster(t, 3, 1, map[string]string{"min-replicas-to-write": "1", "cluster-node-timeout": "15000"})
+			db := open(t, redis.Config{URL: cluster.URL(), Wait: 1})
+			defer db.Close()
+			now := time.Now()
+			bad := cluster.MasterOf("{s0}:due")
+			healthy := 0
+			for cluster.MasterOf(fmt.Sprintf("{s%d}:due", healthy)) == bad {
+				healthy++
+			}
+			owe := func(shard int, id string, due time.Time) {
+				within(t, 20*time.Second, "cannot commit", func() bool { // replicas may just be coming
+					return db.Commit(t.Context(), store.Change{Shard: shard, Owe: []store.Effect{{ID: id, Due: due}}}) == nil
+				})
+			}
+			for i := range 40 {
+				owe(0, fmt.Sprint("old", i), now.Add(-time.Minute))
+			}
+			owe(healthy, "healthy", now.Add(-time.Second))
+			breaks(cluster, bad)
+			began := time.Now()
+			within(t, 20*time.Second, "what another master has is not handed out", func() bool {
+				leases, _ := db.Lease(t.Context(), now, now.Add(time.Hour), 32)
+				for _, l := range leases {
+					if l.ID == "healthy" {
+						return true
+					}
+				}
+				return false
+			})
+			if took := time.Since(began); took > 8*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
+// An entry without its effect, as only a hand from outside leaves it, is no reason to
+// look for ever.
+func TestLeaseOfNothing(t *testing.T) {
+	server := redistest.Start(t, nil)
+	db := open(t, redis.Config{URL: server.URL()})
+	defer db.Close()
+	if err := db.Commit(t.Context(), store.Change{Owe: []store.Effect{{ID: "e"}}}); err != nil {
+		t.Fatal(err)
+	}
+	server.Do("DEL", "{s0}:e:e")
+	if leases, err := db.Lease(t.Context(), time.Now(), time.Now().Add(time.Minute), 5); err != nil || len(leases) > 0 {
+		t.Errorf("%v, %v", leases, err)
+	}
+	if n := server.Do("ZCARD", "{s0}:due"); n != "0" {
+		t.Errorf("%s entries are left", n)
+	}
+}
+
+// Close does not wait for a server that is away.
+func TestCloseWhileAway(t *testing.T) {
+	server := redistest.Start(t, nil)
+	db := open(t, redis.Config{URL: server.URL()})
+	server.Kill()
+	answers := make(chan error)
+	for range 150 { // some batches
+		go func() {
+			answers <- db.Commit(context.Background(), store.Change{Add: []store.Add{{Key: "n", By: 1, Max: 1000}}})
+		}()
+	}
+	within(t, 10*time.Second, "nothing waits", func() bool { return db.Waiting(0) > 0 })
+	began := time.Now()
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 150 {
+		if err := <-answers; err == nil {
+			t.Error("committed without a server")
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}

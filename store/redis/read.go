@@ -18,6 +18,9 @@ var scanLua string
 
 var scanScript = redis.NewScript(scanLua)
 
+// maxPage bounds a page of a scan, whatever is asked for.
+const maxPage = 10_000
+
 // mget reads keys of one slot, all of one moment.
 func (d *DB) mget(ctx context.Context, keys []string) ([]any, error) {
 	if len(keys) == 0 {
@@ -106,7 +109,7 @@ func (d *DB) scan(ctx context.Context, shard int, kind, prefix, cursor string, l
 	for i := page; i < indexPages; i++ {
 		keys = append(keys, pageKey(shard, i))
 	}
-	answer, err := scanScript.Run(ctx, d.client, keys, begin, from, after(kind+prefix), decimal(int64(max(limit, 1)))).Slice()
+	answer, err := scanScript.Run(ctx, d.client, keys, begin, from, after(kind+prefix), decimal(int64(min(max(limit, 1), maxPage)))).Slice()
 	if err != nil {
 		return nil, "", fmt.Errorf("redis: %w", err)
 	}

@@ -11,7 +11,8 @@
 //	{s7}:e:ID      an effect: kind, try, leased, note, body, and who leased it (hash)
 //	{s7}:due       the effects by their due time (sorted set); it is as long as what is owed
 //	{s7}:i:PAGE    64 sorted sets that list the rows of the shard, by a hash of the name
-//	{s7}:last:P    the last batch of process P and its answer, for an hour
+//	{s7}:last:P    the last batch of process P and its answer, for a day
+//	{s7}:probe     written to see whether replicas are there, for a minute
 //	{s0}:format    what all this is
 //
 // # Commits
@@ -95,6 +96,9 @@ type DB struct {
 	servers servers
 	outage  outage
 	leases  atomic.Int64 // calls of Lease, so that a script that is sent again is known
+	short   sync.Map     // addresses of masters whose replicas were missing
+	closing context.CancelFunc
+	ends    context.Context // with Close
 
 	mu     sync.RWMutex // held for reading by every call under way
 	closed bool
@@ -109,12 +113,14 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		cfg.Log = slog.Default()
 	}
 	d := &DB{cfg: cfg, process: rand.Text()[:16]}
+	d.ends, d.closing = context.WithCancel(context.Background())
 	d.servers.log, d.outage.log = cfg.Log, cfg.Log
 	var err error
 	if d.client, err = d.connect(); err != nil {
 		return nil, err
 	}
 	if err := d.prepare(ctx); err != nil {
+		d.closing()
 		return nil, errors.Join(fmt.Errorf("redis: %w", err), d.client.Close())
 	}
 	for shard := range d.writers {
@@ -145,11 +151,12 @@ func (d *DB) connect() (redis.UniversalClient, error) {
 	case "redis-cluster", "rediss-cluster":
 		// go-redis wants the further nodes as parameters.
 		nodes, query, _ := strings.Cut(rest, "?")
-		first, more, _ := strings.Cut(nodes, ",")
-		if first == "" || strings.HasSuffix(first, "@") || strings.Contains(nodes, "/") {
+		user := nodes[:strings.LastIndex(nodes, "@")+1] // a password may hold a comma
+		first, more, _ := strings.Cut(nodes[len(user):], ",")
+		if first == "" || strings.Contains(nodes, "/") {
 			return nil, errAddress // a cluster has nodes, and no numbered databases
 		}
-		address := strings.TrimSuffix(scheme, "-cluster") + "://" + first + "?" + query
+		address := strings.TrimSuffix(scheme, "-cluster") + "://" + user + first + "?" + query
 		for _, node := range strings.FieldsFunc(more, func(r rune) bool { return r == ',' }) {
 			address += "&addr=" + node
 		}
@@ -165,6 +172,7 @@ func (d *DB) connect() (redis.UniversalClient, error) {
 		o.DialerRetries, o.PoolSize, o.ContextTimeoutEnabled = 1, cmp.Or(o.PoolSize, poolSize), true
 		o.DisableIdentity, o.MaintNotificationsConfig = true, noMaintenance
 		o.ClusterStateReloadInterval = reloadEvery
+		o.ReadOnly, o.RouteByLatency, o.RouteRandomly = false, false, false // a replica may be behind
 		o.OnConnect = d.servers.met
 		return redis.NewClusterClient(o), nil
 	}
@@ -205,6 +213,7 @@ func (d *DB) leave() { d.mu.RUnlock() }
 
 // Close implements [store.Store].
 func (d *DB) Close() error {
+	d.closing() // nobody is waited for that does not answer
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {

@@ -78,6 +78,10 @@ func (d *DB) inspect(ctx context.Context, node *redis.Client, inCluster bool) er
 		d.cfg.Log.Warn("there are fewer replicas than are waited for: nothing is done outside until they are there",
 			"server", node.Options().Addr, "replicas", n, "wait", d.cfg.Wait)
 	}
+	if n, err := strconv.Atoi(info["connected_slaves"]); err == nil && n > 0 && d.cfg.Wait == 0 {
+		d.cfg.Log.Warn("there are replicas, and none is waited for: one that takes over may have forgotten what was done (redis.wait)",
+			"server", node.Options().Addr, "replicas", n)
+	}
 	var risks []string
 	switch {
 	case info["aof_enabled"] != "1":
@@ -195,17 +199,18 @@ func (s *servers) compare(ctx context.Context, d *DB) {
 	if !ok {
 		return
 	}
-	moved := 0
+	moved, masters := 0, s.masters
 	for shard := range s.masters {
 		node, err := cluster.MasterForKey(ctx, dueKey(shard))
 		if err != nil {
 			return // it is looked again at the next call
 		}
-		if addr := node.Options().Addr; addr != s.masters[shard] {
-			s.masters[shard] = addr
+		if addr := node.Options().Addr; addr != masters[shard] {
+			masters[shard] = addr
 			moved++
 		}
 	}
+	s.masters = masters
 	if moved > 0 {
 		s.changed(fmt.Sprintf("%d shards have another Redis master", moved))
 	}

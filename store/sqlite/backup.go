@@ -132,12 +132,15 @@ func (d *DB) copyPages(ctx context.Context, to string, progress func(done, total
 }
 
 // absent refuses a name that is taken.
+// It must have no log either: SQLite would play a stranger's into it.
 func absent(path string) error {
-	switch _, err := os.Lstat(path); {
-	case err == nil:
-		return errors.New("a file of that name is there: name another, or move it away")
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
+	for _, beside := range []string{"", "-wal", "-shm", "-journal"} {
+		switch _, err := os.Lstat(path + beside); {
+		case err == nil:
+			return fmt.Errorf("a file %s is there: name another, or move it away", filepath.Base(path)+beside)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
 	}
 	return nil
 }

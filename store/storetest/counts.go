@@ -86,6 +86,8 @@ func mostCount(s subject) {
 	s.must(add("n", -2*most, math.MinInt64, 0))
 	s.wantCount(3, "n", -most)
 	s.refused(add("n", -1, math.MinInt64, 0), store.ErrBound, "n")
+	s.refused(add("n", 2*most+1, 0, math.MaxInt64), store.ErrBound, "n")
+	s.wantCount(3, "n", -most)
 }
 
 func scanCounts(s subject) {
