@@ -21,12 +21,14 @@ type Shop interface {
 	Press(ctx context.Context, id offers.ID, round int, now time.Time) (offers.Purchase, error)
 	BackFromBank(ctx context.Context, id offers.ID, now time.Time) (offers.Purchase, error)
 	Cancel(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
+	Hear(ctx context.Context, h offers.Hint, now time.Time) error
 }
 
-// Config of a Counter. All of it is needed.
+// Config of a Counter. All of it is needed but Webhook.
 type Config struct {
 	Shop      Shop
 	Till      Till
+	Webhook   Webhook // nil: whatever is posted there is not found
 	Mailer    Mailer
 	Links     *Links
 	PublicURL string // where buyers reach the pages, without a slash at the end
@@ -59,6 +61,7 @@ func (c *Counter) Register(on func(offers.EffectKind, offers.Act)) {
 	on(offers.Prepare, c.prepare)
 	on(offers.Charge, c.charge)
 	on(offers.Look, c.look)
+	on(offers.Heed, c.heed)
 	on(offers.Void, c.void)
 	on(offers.Refund, c.refund)
 }

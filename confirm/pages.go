@@ -90,7 +90,12 @@ func (c *Counter) Handler() http.Handler {
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.answer(w, r, &offers.Refusal{Reason: pageForeign})
 	}))
-	return c.log(c.secure(sameOrigin.Handler(mux)))
+	all := http.NewServeMux()
+	all.Handle("/", c.secure(sameOrigin.Handler(mux)))
+	if c.Webhook != nil {
+		all.HandleFunc("POST /stripe/webhook", c.webhook)
+	}
+	return c.log(all)
 }
 
 // Reasons that only pages have.

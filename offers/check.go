@@ -157,6 +157,15 @@ func (c *shardCheck) effect(o store.Effect) {
 		} else {
 			c.placed(o.ID, whose.Shard())
 		}
+	case kind == Heed:
+		var body heedEffect
+		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != body.id() {
+			unreadable(cmp.Or(err, errOtherName))
+		} else if id, ok := ParseID(string(body.Purchase)); !ok {
+			unreadable(errors.New("it names no purchase"))
+		} else {
+			c.placed(o.ID, id.Shard()) // where the purchase has gone, it settles itself
+		}
 	case slices.Contains(EffectKinds, kind):
 		e := Effect{Kind: kind}
 		if err := json.Unmarshal(o.Body, &e); err != nil || e.ID() != o.ID {

@@ -95,7 +95,9 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		} else {
 			c.placed(r.Key, id.Shard())
 		}
-	case "answer", "store", "held", "cursor":
+	case "aside":
+		c.placed(r.Key, store.ShardOf(name))
+	case "answer", "event", "store", "held", "cursor":
 	default:
 		c.finds(Unknown, r.Key, "nobody knows this record")
 	}

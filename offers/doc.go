@@ -104,6 +104,8 @@
 //	buyer/ACCOUNT             the buyer
 //	own/ACCOUNT/ID            that the account has such a purchase
 //	answer/NETWORK/POST       that a post which is no wish was answered
+//	event/EVENT               that Stripe has told this of a purchase in the shard
+//	aside/EVENT               what Stripe has told that nothing is made of, in the shard of its id
 //	counted/ACCOUNT/ID        that the purchase counts against limits, with what and on which day
 //	spent/ACCOUNT/CUR/DAY     count: what the account spent on a day of UTC, in the currency's minor unit
 //	spent/ACCOUNT/CUR/MONTH   count: the same in a month
@@ -146,7 +148,8 @@
 //
 // What was spent is forgotten when its month is over, by an effect that is owed with
 // the counting. That a post was answered is forgotten after two days; nothing may be made of a
-// post that is older than [MaxPostAge]. Removed offers stay as a few bytes, so that
+// post that is older than [MaxPostAge]. That Stripe has told something is forgotten after
+// eight days, and what was set aside of it after thirty. Removed offers stay as a few bytes, so that
 // their versions go on. [Shop.Erase] removes all of an account before its time, and
 // [Shop.Check] looks whether all that is kept fits together.
 package offers

@@ -16,7 +16,7 @@ const (
 	replyAnswer  = "answer" // to a post that is no wish
 	resumeWishes = "resume" // of a buyer who has registered
 	cancelWishes = "cancel" // of an account that said stop
-	forgetRecord = "forget" // of a post that nobody brings again any more
+	forgetRecord = "forget" // of what nobody brings again any more
 )
 
 // An Answer is owed to a post that is no wish: help was asked for, something was

@@ -75,6 +75,8 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performForget(ctx, l)
 	case forgetSpent:
 		return s.performForgetSpent(ctx, l)
+	case string(Heed):
+		return s.performHeed(ctx, l)
 	}
 	e := Effect{Kind: EffectKind(l.Kind)}
 	if err := json.Unmarshal(l.Body, &e); err != nil {

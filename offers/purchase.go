@@ -211,6 +211,7 @@ type Purchase struct {
 	LookedAt   time.Time `json:"looked_at,omitzero"` // when the buyer last had us ask
 	Told       []Reason  `json:"told,omitempty"`     // by mail, once each
 	Over       OverLimit `json:"over,omitzero"`      // the limit that a wish was refused for
+	Notices    []Notice  `json:"notices,omitempty"`  // of refunds and disputes, as Stripe told them; they move nothing
 
 	AskedAt      time.Time `json:"asked_at"`
 	CodedAt      time.Time `json:"coded_at,omitzero"`

@@ -204,12 +204,14 @@ type forgetEffect struct {
 }
 
 // forget owes that a record is removed when nobody needs its memory any more.
-func forget(key string, now time.Time) store.Effect {
+func forget(key string, now time.Time) store.Effect { return forgetAt(key, now.Add(postMemory)) }
+
+func forgetAt(key string, due time.Time) store.Effect {
 	body, err := json.Marshal(forgetEffect{key})
 	if err != nil {
 		panic(err) // a string
 	}
-	return store.Effect{ID: forgetRecord + "/" + key, Kind: forgetRecord, Due: now.Add(postMemory), Body: body}
+	return store.Effect{ID: forgetRecord + "/" + key, Kind: forgetRecord, Due: due, Body: body}
 }
 
 func (s *Shop) performForget(ctx context.Context, l store.Lease) error {

@@ -67,6 +67,9 @@ type Config struct {
 		APIURL  string `yaml:"api_url"`
 		Key     Secret `yaml:"-"`
 		KeyFile string `yaml:"key_file"`
+
+		WebhookSecret     Secret `yaml:"-"`
+		WebhookSecretFile string `yaml:"webhook_secret_file"`
 	} `yaml:"stripe"`
 
 	SMTP struct {

@@ -174,9 +174,11 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	s := &system{cfg: cfg, log: log, now: now, store: st, shop: shop}
 	s.bot = &bot.Bot{Shop: shop, Networks: []bot.Network{network}, ThanksProduct: cfg.Thanks == "product", Now: now, Log: log}
 	s.bot.Register()
-	counter, err := confirm.New(confirm.Config{
-		Shop: shop, Till: till, Mailer: mailer, Links: links, PublicURL: cfg.PublicURL, Now: now, Log: log,
-	})
+	cc := confirm.Config{Shop: shop, Till: till, Mailer: mailer, Links: links, PublicURL: cfg.PublicURL, Now: now, Log: log}
+	if cfg.Stripe.WebhookSecret != "" {
+		cc.Webhook = stripe.NewWebhook(till, strings.Fields(string(cfg.Stripe.WebhookSecret)))
+	}
+	counter, err := confirm.New(cc)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,750 @@
+package confirm_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stripe/stripe-go/v76/webhook"
+
+	"hashtill/confirm"
+	"hashtill/confirm/stripe"
+	"hashtill/confirm/stripe/stripetest"
+	"hashtill/offers"
+	"hashtill/store"
+)
+
+const (
+	visa     = "4242424242424242"
+	asks     = "4000002760003184" // the bank always asks
+	declines = "4000000000000002"
+	hook     = "/stripe/webhook"
+)
+
+var ann = offers.Account{Network: "x", ID: "1001"}
+
+// A counter is a real shop, a real till and the real pages, between a stand-in for
+// Stripe that posts to them and a mailer that takes everything.
+type counter struct {
+	t      *testing.T
+	st     *store.Memory
+	shop   *offers.Shop
+	stripe *stripetest.Server
+	pages  *httptest.Server
+	logged *lines
+
+	mu  sync.Mutex
+	now time.Time
+}
+
+// lines is a log to look at.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+type anyMail struct{}
+
+func (anyMail) Send(context.Context, confirm.Mail) error { return nil }
+
+// open opens a counter where ann pays with a card. What Stripe posts is held back.
+func open(t *testing.T, card string) *counter {
+	t.Helper()
+	c := &counter{t: t, st: store.NewMemory(), logged: &lines{}, now: time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	c.stripe, err = stripetest.Start(stripetest.Options{Now: c.clock, WebhookRetry: time.Hour})
+	must(err)
+	t.Cleanup(func() { _ = c.stripe.Close() })
+	log := slog.New(slog.NewTextHandler(c.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	links, codeKey, err := confirm.ParseKeys(confirm.NewKeys())
+	must(err)
+	c.shop, err = offers.NewShop(c.st, offers.Settings{CodeKey: codeKey, Times: offers.DefaultTimes, Log: log, Now: c.clock})
+	must(err)
+	till, err := stripe.New(stripe.Config{APIURL: c.stripe.URL(), Key: c.stripe.Key(), Now: c.clock, Log: log})
+	must(err)
+	counter, err := confirm.New(confirm.Config{Shop: c.shop, Till: till, Mailer: anyMail{}, Links: links, PublicURL: "https://shop.example",
+		Webhook: stripe.NewWebhook(till, []string{"whsec_new", c.stripe.WebhookSecret()}), Now: c.clock, Log: log})
+	must(err)
+	counter.Register(c.shop.On)
+	for kind, ev := range map[offers.EffectKind]offers.EventKind{
+		offers.Reply: offers.ReplySent, offers.ReplyReason: offers.EffectDone, offers.Thank: offers.EffectDone,
+	} {
+		c.shop.On(kind, func(context.Context, offers.Job) (offers.Event, error) { return offers.Event{Kind: ev, Post: "9"}, nil })
+	}
+	must(c.shop.Import(t.Context(), []offers.Offer{{ID: "buytee", Tag: "BuyTee", Title: "Tour T-shirt", Seller: "Example Records",
+		Price: offers.Money{Minor: 14999, Currency: "USD"}, Stock: map[string]int{"": 9}, PerBuyer: 9}}, true))
+	customer := c.stripe.AddCustomer("ann@example.com")
+	pm, err := c.stripe.AddCard(customer, card)
+	must(err)
+	must(c.shop.Register(t.Context(), offers.Buyer{Account: ann, Handle: "ann", Email: "ann@example.com", Customer: customer,
+		Cards: []offers.Card{{ID: pm, Brand: "visa", Last4: card[12:]}}}, c.clock()))
+	c.pages = httptest.NewServer(counter.Handler())
+	t.Cleanup(c.pages.Close)
+	c.stripe.SetDelivery(stripetest.Delivery{Hold: true})
+	c.stripe.SetWebhookURL(c.pages.URL + hook)
+	return c
+}
+
+func (c *counter) clock() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *counter) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// settle performs all that is due. What fails is due again in a minute.
+func (c *counter) settle() {
+	c.t.Helper()
+	for range 100 {
+		leases, err := c.st.Lease(c.t.Context(), c.clock(), c.clock().Add(time.Minute), 100)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if len(leases) == 0 {
+			return
+		}
+		for _, l := range leases {
+			if err := c.shop.Perform(c.t.Context(), l); err != nil {
+				c.t.Logf("%s is still owed: %v", l.ID, err)
+			}
+		}
+	}
+	c.t.Fatal("effects without end")
+}
+
+// mailed brings a wish of ann's until its link is with her.
+func (c *counter) mailed(post string) offers.Purchase {
+	c.t.Helper()
+	p, err := c.shop.Wish(c.t.Context(), offers.Wish{Post: post, Account: ann, Handle: "ann", Lang: "en", Offer: "buytee"}, c.clock())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.settle()
+	if _, err := c.shop.Echo(c.t.Context(), p.Code, ann, post+"1", c.clock()); err != nil {
+		c.t.Fatal(err)
+	}
+	c.settle()
+	return c.is(p.ID, offers.Mailed)
+}
+
+func (c *counter) press(p offers.Purchase) {
+	c.t.Helper()
+	if _, err := c.shop.Press(c.t.Context(), p.ID, p.Round, c.clock()); err != nil {
+		c.t.Fatal(err)
+	}
+	c.settle()
+}
+
+func (c *counter) is(id offers.ID, want offers.State) offers.Purchase {
+	c.t.Helper()
+	p, err := c.shop.Purchase(c.t.Context(), id)
+	if err != nil || p.State != want {
+		c.t.Fatalf("purchase is %s (%s), %v; want %s", p.State, p.Reason, err, want)
+	}
+	return p
+}
+
+// deliver has Stripe post all that it holds back.
+func (c *counter) deliver() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), 20*time.Second)
+	defer cancel()
+	if err := c.stripe.Flush(ctx); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// tells has Stripe post what it holds back, and does what is owed then.
+func (c *counter) tells() {
+	c.t.Helper()
+	c.deliver()
+	c.settle()
+}
+
+// silence: Stripe does what it is asked to confirm, and nothing of it is heard.
+func (c *counter) silence() {
+	c.stripe.Fail(stripetest.Fault{Path: "/v1/payment_intents/*/confirm", When: stripetest.After, Drop: true, Times: -1})
+	c.stripe.Fail(stripetest.Fault{Method: http.MethodGet, Drop: true, Times: -1})
+}
+
+// bank answers the bank's question.
+func (c *counter) bank(p offers.Purchase, answer string) {
+	c.t.Helper()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.PostForm(p.BankURL, url.Values{"answer": {answer}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	resp.Body.Close()
+}
+
+// charges holds what was taken and what is left of it to Stripe's ledger.
+func (c *counter) charges(times int, left int64) {
+	c.t.Helper()
+	n, sum := 0, int64(0)
+	for _, ch := range c.stripe.Charges() {
+		n++
+		sum += ch.Amount - ch.Refunded
+	}
+	if n != times || sum != left {
+		c.t.Errorf("%d charges with %d left, want %d with %d", n, sum, times, left)
+	}
+}
+
+// asked is how often Stripe was asked about a payment.
+func (c *counter) asked() (n int) {
+	for _, call := range c.stripe.Calls() {
+		if call.Method == http.MethodGet && strings.HasPrefix(call.Path, "/v1/payment_intents/") {
+			n++
+		}
+	}
+	return n
+}
+
+// kept are the keys of all records and effects that begin with one of the prefixes.
+func (c *counter) kept(prefixes ...string) []string {
+	c.t.Helper()
+	var keys []string
+	add := func(key string) {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) }) {
+			keys = append(keys, key)
+		}
+	}
+	for shard := range store.Shards {
+		recs, _, err := c.st.Scan(c.t.Context(), shard, "", "", 1000)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, r := range recs {
+			add(r.Key)
+		}
+		owed, _, err := c.st.Owed(c.t.Context(), shard, "", 1000)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for _, o := range owed {
+			add(o.ID)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (c *counter) keeps(n int, prefix string) {
+	c.t.Helper()
+	if got := c.kept(prefix); len(got) != n {
+		c.t.Errorf("%d of %s, want %d: %v", len(got), prefix, n, got)
+	}
+}
+
+// event is the body of an event in the account's own version of the API.
+func event(id, kind string, object map[string]any) []byte {
+	body, err := json.Marshal(map[string]any{"id": id, "object": "event", "type": kind, "api_version": stripetest.APIVersion,
+		"created": 1777665600, "data": map[string]any{"object": object}, "request": nil})
+	if err != nil {
+		panic(err)
+	}
+	return body
+}
+
+// paid is an event that says that a purchase's payment succeeded.
+func paid(id string, p offers.Purchase) []byte {
+	return event(id, "payment_intent.succeeded", map[string]any{"id": p.Intent, "metadata": map[string]string{"purchase": string(p.ID)}})
+}
+
+func sign(body []byte, secret string, at time.Time) string {
+	return webhook.GenerateTestSignedPayload(&webhook.UnsignedPayload{Payload: body, Secret: secret, Timestamp: at}).Header
+}
+
+// post posts a body as signed, and returns the status of the answer.
+func (c *counter) post(body []byte, signature string, header ...string) int {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.pages.URL+hook, bytes.NewReader(body))
+	if err != nil {
+		c.t.Error(err)
+		return 0
+	}
+	r.Header.Set("Stripe-Signature", signature)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		c.t.Error(err)
+		return 0
+	}
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// takes posts a body that Stripe has signed now, and wants a status.
+func (c *counter) takes(want int, body []byte) {
+	c.t.Helper()
+	if got := c.post(body, sign(body, c.stripe.WebhookSecret(), c.clock())); got != want {
+		c.t.Errorf("answered %d, want %d", got, want)
+	}
+}
+
+func TestWebhookBeforeTheAnswer(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	c.silence()
+	c.press(p)
+	c.is(p.ID, offers.Confirmed)
+	c.stripe.ClearFaults()
+	c.tells()
+	c.is(p.ID, offers.Paid)
+	c.pass(5 * time.Minute) // the charge is owed still
+	c.settle()
+	c.is(p.ID, offers.Paid)
+	c.charges(1, 14999)
+	c.keeps(0, "charge/")
+	c.keeps(0, "heed/")
+}
+
+func TestAnswerBeforeTheWebhook(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	c.press(p)
+	before := c.is(p.ID, offers.Paid)
+	asked := c.asked()
+	c.tells()
+	if after := c.is(p.ID, offers.Paid); after.Moves != before.Moves || c.asked() != asked {
+		t.Errorf("%d moves after %d; Stripe was asked %d times more", after.Moves, before.Moves, c.asked()-asked)
+	}
+	c.keeps(1, "event/")
+	c.charges(1, 14999)
+}
+
+func TestWebhookAndAnswerLost(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	c.stripe.SetDelivery(stripetest.Delivery{Drop: true})
+	c.silence()
+	c.press(p)
+	c.pass(2 * time.Minute)
+	c.settle()
+	c.is(p.ID, offers.Confirmed)
+	c.stripe.ClearFaults()
+	c.pass(2 * time.Minute)
+	c.settle()
+	c.is(p.ID, offers.Paid)
+	c.keeps(0, "event/")
+	c.charges(1, 14999)
+}
+
+// The bank's page tells Stripe, Stripe tells us: twice, the newest first, and before
+// any look is due.
+func TestWebhookFromTheBank(t *testing.T) {
+	for answer, want := range map[string]offers.State{"complete": offers.Paid, "fail": offers.Declined} {
+		t.Run(answer, func(t *testing.T) {
+			c := open(t, asks)
+			c.stripe.SetDelivery(stripetest.Delivery{Hold: true, Twice: true, Reverse: true})
+			p := c.mailed("1")
+			c.press(p)
+			c.bank(c.is(p.ID, offers.Challenged), answer)
+			c.tells()
+			p = c.is(p.ID, want)
+			c.keeps(2, "event/")
+			if want == offers.Declined && p.Reason != offers.AuthenticationFailed {
+				t.Errorf("declined for %s", p.Reason)
+			}
+			c.pass(5 * time.Minute)
+			c.settle()
+			c.is(p.ID, want)
+		})
+	}
+}
+
+// The answer to our confirmation is lost, and the webhook says that the bank asks.
+func TestWebhookLeadsToTheBank(t *testing.T) {
+	c := open(t, asks)
+	p := c.mailed("1")
+	c.silence()
+	c.press(p)
+	c.stripe.ClearFaults()
+	c.tells()
+	p = c.is(p.ID, offers.Challenged)
+	c.bank(p, "complete")
+	c.tells()
+	c.is(p.ID, offers.Paid)
+	c.charges(1, 14999)
+}
+
+// That the first try was declined is heard when the second is on its way: it says
+// nothing of that.
+func TestWebhookOfAnEarlierTry(t *testing.T) {
+	c := open(t, declines)
+	p := c.mailed("1")
+	c.press(p)
+	c.is(p.ID, offers.Declined)
+	c.stripe.Fail(stripetest.Fault{Path: "/v1/payment_intents/*/confirm", Drop: true, Times: -1})
+	c.press(p)
+	c.tells()
+	c.is(p.ID, offers.Confirmed)
+	c.keeps(0, "heed/")
+	c.stripe.ClearFaults()
+	c.pass(2 * time.Minute)
+	c.settle()
+	if p = c.is(p.ID, offers.Declined); p.Attempt != 2 {
+		t.Errorf("%d attempts", p.Attempt)
+	}
+}
+
+// An event says that the money was taken, and Stripe says that it was not.
+func TestWebhookIsNotBelieved(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	c.takes(http.StatusNoContent, paid("evt_1", p))
+	asked := c.asked()
+	c.settle()
+	c.is(p.ID, offers.Mailed)
+	c.keeps(0, "heed/")
+	c.charges(0, 0)
+	if c.asked() != asked+1 {
+		t.Error("Stripe was not asked")
+	}
+}
+
+func TestWebhookTwentyAtOnce(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	body := paid("evt_1", p)
+	signature := sign(body, c.stripe.WebhookSecret(), c.clock())
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if got := c.post(body, signature); got != http.StatusNoContent {
+				t.Errorf("answered %d", got)
+			}
+		})
+	}
+	all.Wait()
+	c.keeps(1, "event/")
+	c.keeps(1, "heed/")
+	asked := c.asked()
+	c.settle()
+	c.takes(http.StatusNoContent, body) // days later it is still the same event
+	c.settle()
+	if n := c.asked() - asked; n != 1 {
+		t.Errorf("Stripe was asked %d times", n)
+	}
+}
+
+func TestWebhookSignatures(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	body := paid("evt_secretive", p)
+	secret, now := c.stripe.WebhookSecret(), c.clock()
+	good := sign(body, secret, now)
+	old := sign(body, secret, now.Add(-301*time.Second))
+	for name, signature := range map[string]string{
+		"none": "", "of another secret": sign(body, "whsec_other", now), "of another body": sign([]byte("{}"), secret, now),
+		"too old": old, "from the future": sign(body, secret, now.Add(301*time.Second)),
+		"with a fresh time before the old one": fmt.Sprintf("t=%d,%s", now.Unix(), old),
+		"with a fresh time after the old one":  fmt.Sprintf("%s,t=%d", old, now.Unix()),
+		"by an empty secret":                   sign(body, "", now),
+		"no signature":                         "t=" + fmt.Sprint(now.Unix()), "nonsense": "t=x,v1=y", "without a time": good[strings.Index(good, "v1="):],
+		"from the end of time": sign(body, secret, time.Unix(1<<62, 0)), "from before all time": sign(body, secret, time.Unix(-1<<62, 0)),
+	} {
+		if got := c.post(body, signature); got != http.StatusBadRequest {
+			t.Errorf("%s: answered %d", name, got)
+		}
+	}
+	c.keeps(0, "event/")
+	c.keeps(0, "aside/")
+	logged := c.logged.String()
+	if !strings.Contains(logged, "level=WARN") || !strings.Contains(logged, "too old") {
+		t.Errorf("nothing is said in the log:\n%s", logged)
+	}
+	for _, never := range []string{"evt_secretive", secret, "whsec_", p.Intent} {
+		if strings.Contains(logged, never) {
+			t.Errorf("%q is in the log", never)
+		}
+	}
+	// While a secret is rolled Stripe signs with both, and we take either.
+	for i, signature := range []string{
+		good, sign(body, secret, now.Add(-300*time.Second)), sign(body, secret, now.Add(300*time.Second)), sign(body, "whsec_new", now),
+		strings.Replace(good, ",", ",v1="+strings.Repeat("0", 64)+",v0=11,", 1),
+	} {
+		if got := c.post(body, signature); got != http.StatusNoContent {
+			t.Errorf("good signature %d: answered %d", i, got)
+		}
+	}
+	c.keeps(1, "event/")
+}
+
+func TestWebhookBodies(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	for name, b := range map[string]struct {
+		status int
+		body   []byte
+	}{
+		"too large":        {http.StatusRequestEntityTooLarge, append(paid("evt_1", p), bytes.Repeat([]byte(" "), 256<<10)...)},
+		"no JSON":          {http.StatusBadRequest, []byte("hello")},
+		"no event":         {http.StatusBadRequest, []byte("[]")},
+		"no id":            {http.StatusBadRequest, paid("", p)},
+		"id is a key":      {http.StatusServiceUnavailable, paid("evt/1", p)},
+		"larger than page": {http.StatusNoContent, append(paid("evt_large", p), bytes.Repeat([]byte(" "), 255<<10)...)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.post(b.body, sign(b.body, c.stripe.WebhookSecret(), c.clock())); got != b.status {
+				t.Errorf("answered %d, want %d", got, b.status)
+			}
+		})
+	}
+	if got := c.kept("event/", "aside/"); !slices.Equal(got, []string{"event/evt_large"}) {
+		t.Errorf("kept %v", got)
+	}
+}
+
+// What is no purchase's own is kept, moves nothing and asks nobody.
+func TestWebhookAside(t *testing.T) {
+	for name, body := range map[string]func(p, other offers.Purchase) []byte{
+		"unknown kind": func(p, _ offers.Purchase) []byte {
+			return event("evt_1", "payment_intent.dreamt", map[string]any{"id": p.Intent, "metadata": map[string]string{"purchase": string(p.ID)}})
+		},
+		"another purchase's payment": func(p, other offers.Purchase) []byte {
+			p.Intent = other.Intent
+			return paid("evt_1", p)
+		},
+		"a purchase that is not there": func(p, _ offers.Purchase) []byte {
+			p.ID = offers.NewID("x", "nobody's", "buytee")
+			return paid("evt_1", p)
+		},
+		"no purchase": func(p, _ offers.Purchase) []byte {
+			p.ID = ""
+			return paid("evt_1", p)
+		},
+		"a purchase's id that is none": func(p, _ offers.Purchase) []byte {
+			p.ID = "99-'"
+			return paid("evt_1", p)
+		},
+		"another shape": func(p, _ offers.Purchase) []byte {
+			return event("evt_1", "payment_intent.succeeded", map[string]any{"id": p.Intent, "metadata": []int{1}})
+		},
+		"a thin event": func(offers.Purchase, offers.Purchase) []byte {
+			return []byte(`{"id":"evt_1","object":"v2.core.event","type":"v1.billing.meter.no_meter_found","created":"2026-05-01T20:00:00Z","related_object":null}`)
+		},
+		"a long type": func(offers.Purchase, offers.Purchase) []byte {
+			return event("evt_1", strings.Repeat("long.", 10_000), nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t, visa)
+			p, other := c.mailed("1"), c.mailed("2")
+			asked, size := c.asked(), len(c.logged.String())
+			b := body(p, other)
+			c.takes(http.StatusNoContent, b)
+			c.takes(http.StatusNoContent, b)
+			c.settle()
+			c.keeps(1, "aside/")
+			c.keeps(0, "event/")
+			c.keeps(0, "heed/")
+			c.is(p.ID, offers.Mailed)
+			c.is(other.ID, offers.Mailed)
+			if c.asked() != asked {
+				t.Error("Stripe was asked")
+			}
+			logged := c.logged.String()[size:]
+			if n := strings.Count(logged, "level=INFO"); n != 1 || strings.Contains(logged, p.Intent) || len(logged) > 1000 {
+				t.Errorf("%d lines in the log:\n%.2000s", n, logged)
+			}
+			c.pass(31 * 24 * time.Hour)
+			c.settle()
+			c.keeps(0, "aside/")
+			c.keeps(0, "forget/")
+		})
+	}
+}
+
+// The buyer pays at the bank what has ended here: with its units still held the
+// purchase is paid after all; what the buyer had taken back is paid back.
+func TestWebhookOfWhatHasEnded(t *testing.T) {
+	for name, end := range map[string]func(c *counter, p offers.Purchase){
+		"expired": func(c *counter, p offers.Purchase) {
+			c.pass(15 * time.Minute)
+			c.settle()
+			c.is(p.ID, offers.Expired)
+		},
+		"cancelled": func(c *counter, p offers.Purchase) {
+			if _, err := c.shop.Cancel(c.t.Context(), p.ID, ann, c.clock()); err != nil {
+				c.t.Fatal(err)
+			}
+			c.settle()
+			c.is(p.ID, offers.Cancelled)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := open(t, asks)
+			p := c.mailed("1")
+			c.press(p)
+			p = c.is(p.ID, offers.Challenged)
+			c.stripe.Fail(stripetest.Fault{Path: "/v1/", Drop: true, Times: -1}) // we do not reach Stripe; the bank does
+			c.bank(p, "complete")
+			end(c, p)
+			c.stripe.ClearFaults()
+			c.tells()
+			if name == "expired" {
+				c.is(p.ID, offers.Paid)
+				c.charges(1, 14999)
+			} else {
+				c.is(p.ID, offers.Refunded)
+				c.charges(1, 0)
+			}
+		})
+	}
+}
+
+// What happens at Stripe afterwards is noted, and moves nothing.
+func TestWebhookAfterwards(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	c.press(p)
+	before := c.is(p.ID, offers.Paid)
+
+	// Part of it is paid back by hand.
+	form := strings.NewReader(url.Values{"payment_intent": {p.Intent}, "amount": {"100"}}.Encode())
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.stripe.URL()+"/v1/refunds", form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(c.stripe.Key(), "")
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(err, resp)
+	}
+	resp.Body.Close()
+	c.pass(time.Minute)
+	c.tells()
+
+	// A dispute names the payment and nothing else of ours.
+	dispute := event("evt_dispute", "charge.dispute.created", map[string]any{"id": "dp_1", "charge": "ch_1", "payment_intent": before.Intent, "metadata": map[string]string{}})
+	c.stripe.Fail(stripetest.Fault{Method: http.MethodGet, Drop: true, Times: -1})
+	c.takes(http.StatusServiceUnavailable, dispute)
+	c.stripe.ClearFaults()
+	c.pass(time.Minute)
+	for range 3 {
+		c.takes(http.StatusNoContent, dispute)
+	}
+	c.takes(http.StatusNoContent, event("evt_foreign", "charge.dispute.created", map[string]any{"id": "dp_2", "payment_intent": "pi_foreign"}))
+	c.settle()
+
+	after := c.is(p.ID, offers.Paid)
+	var got []string
+	for _, n := range after.Notices {
+		got = append(got, fmt.Sprintf("%s %s", n.At.Sub(before.PaidAt), n.Type))
+	}
+	if want := []string{"1m0s charge.refunded", "2m0s charge.dispute.created"}; !slices.Equal(got, want) {
+		t.Errorf("noted %q, want %q", got, want)
+	}
+	if last := after.Notices[len(after.Notices)-1].Object; last != "dp_1" {
+		t.Errorf("the dispute is %s", last)
+	}
+	if after.Moves != before.Moves {
+		t.Error("it has moved the purchase")
+	}
+	if got := c.kept("aside/"); !slices.Equal(got, []string{"aside/evt_foreign"}) {
+		t.Errorf("kept %v", got)
+	}
+	if !strings.Contains(c.logged.String(), "level=WARN") {
+		t.Error("nobody is told of the dispute")
+	}
+	c.charges(1, 14899)
+}
+
+// What is not committed is not accepted.
+func TestWebhookWithoutAStore(t *testing.T) {
+	c := open(t, visa)
+	p := c.mailed("1")
+	if err := c.st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.takes(http.StatusServiceUnavailable, paid("evt_1", p))
+	c.takes(http.StatusServiceUnavailable, event("evt_2", "unheard.of", nil))
+}
+
+// The route is none of the pages: it has their neither bounds nor their protection
+// against other sites, which a signature does not need.
+func TestWebhookStandsAlone(t *testing.T) {
+	c := open(t, visa)
+	body := paid("evt_1", c.mailed("1"))
+	signature := sign(body, c.stripe.WebhookSecret(), c.clock())
+	if got := c.post(body, signature, "Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.example"); got != http.StatusNoContent {
+		t.Errorf("answered %d", got)
+	}
+	resp, err := http.Get(c.pages.URL + hook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNotFound {
+		t.Errorf("a GET answers %d", resp.StatusCode)
+	}
+}
+
+func TestNoWebhook(t *testing.T) {
+	links, _, err := confirm.ParseKeys(confirm.NewKeys())
+	if err != nil {
+		t.Fatal(err)
+	}
+	counter, err := confirm.New(confirm.Config{Links: links, PublicURL: "https://shop.example", Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := httptest.NewRecorder()
+	counter.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodPost, hook, strings.NewReader("{}")))
+	if rec.Code != http.StatusNotFound {
+		t.Errorf("answered %d", rec.Code)
+	}
+}
+
+// cutShort is a body that does not arrive whole.
+type cutShort struct{}
+
+func (cutShort) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+
+func TestWebhookCutShort(t *testing.T) {
+	c := open(t, visa)
+	rec := httptest.NewRecorder()
+	c.pages.Config.Handler.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, hook, cutShort{}))
+	if rec.Code != http.StatusBadRequest {
+		t.Errorf("answered %d", rec.Code)
+	}
+}
