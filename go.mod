@@ -20,6 +20,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6 // configuration, catalogue and words
 	golang.org/x/sync v0.24.0 // goroutines that end together
 	golang.org/x/text v0.43.0 // languages; case folding and normal forms of hashtags
+	golang.org/x/time v0.16.0 // budgets of requests
 	modernc.org/sqlite v1.61.1 // SQLite without cgo
 	pgregory.net/rapid v1.3.0 // tests: random lives
 )

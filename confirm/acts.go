@@ -174,7 +174,8 @@ func (c *Counter) void(ctx context.Context, j offers.Job) (offers.Event, error) 
 
 func (c *Counter) refund(ctx context.Context, j offers.Job) (offers.Event, error) {
 	// A refund that is refused stays owed: somebody has to look at it.
-	if err := c.Till.Refund(ctx, j.Purchase.Intent, "refund:"+string(j.Purchase.ID)); err != nil {
+	p := j.Purchase
+	if err := c.Till.Refund(ctx, Refund{Purchase: p.ID, Key: "refund:" + string(p.ID), Intent: p.Intent, Amount: p.Total}); err != nil {
 		return offers.Event{}, err
 	}
 	return offers.Event{Kind: offers.RefundMade}, nil

@@ -42,8 +42,8 @@ type Till interface {
 	// already, the standing says Taken.
 	Void(ctx context.Context, intent, key string) (Standing, error)
 
-	// Refund gives all of a taken payment back.
-	Refund(ctx context.Context, intent, key string) error
+	// Refund gives money of a taken payment back.
+	Refund(ctx context.Context, r Refund) error
 }
 
 // A Payment is what a Till needs to begin one.
@@ -54,6 +54,14 @@ type Payment struct {
 	Card        string
 	Total       offers.Money
 	Description string // for whoever looks at Stripe's dashboard
+}
+
+// A Refund is what a Till needs to give money back.
+type Refund struct {
+	Purchase offers.ID
+	Key      string // names this refund for ever, among all of the payment
+	Intent   string
+	Amount   offers.Money
 }
 
 // A Standing is how a payment stands.

@@ -339,7 +339,8 @@ func (f *fakeTill) Void(_ context.Context, intent, key string) (Standing, error)
 	return f.status, f.fail
 }
 
-func (f *fakeTill) Refund(_ context.Context, intent, key string) error {
+func (f *fakeTill) Refund(_ context.Context, r Refund) error {
+	intent, key := r.Intent, r.Key
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, strings.Join([]string{"refund", intent, key}, " "))

@@ -53,6 +53,8 @@ type Card struct {
 	ID    string `json:"id"` // Stripe's payment method
 	Brand string `json:"brand"`
 	Last4 string `json:"last4"`
+	Month int    `json:"month,omitempty"` // until the end of which it is good; 0: not known
+	Year  int    `json:"year,omitempty"`  // of four digits
 }
 
 // LogValue shows nothing of the buyer but the account.

@@ -180,7 +180,7 @@ func TestRefundScripts(t *testing.T) {
 		"500":                   {post: []reply{{500, false, apiError}}, get: []reply{{200, false, kept}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := scripted(t, script{"POST refunds": c.post, "GET pi_1": c.get}).Refund(t.Context(), "pi_1", "refund/1")
+			err := scripted(t, script{"POST refunds": c.post, "GET pi_1": c.get}).Refund(t.Context(), confirm.Refund{Intent: "pi_1", Key: "refund/1"})
 			var final *confirm.RefusedError
 			if (err == nil) != c.ok || errors.As(err, &final) != c.final {
 				t.Errorf("got %v", err)
@@ -267,7 +267,7 @@ func FuzzAnswers(f *testing.F) {
 			"confirm": func() (confirm.Standing, error) { return till.Confirm(ctx, "pi_1", "pm_1", "k", "https://x.example") },
 			"void":    func() (confirm.Standing, error) { return till.Void(ctx, "pi_1", "k") },
 			"look":    func() (confirm.Standing, error) { return till.Look(ctx, "pi_1") },
-			"refund":  func() (confirm.Standing, error) { return confirm.Standing{}, till.Refund(ctx, "pi_1", "k") },
+			"refund":  func() (confirm.Standing, error) { return confirm.Standing{}, till.Refund(ctx, confirm.Refund{Intent: "pi_1", Key: "k"}) },
 			"prepare": func() (confirm.Standing, error) {
 				_, err := till.Prepare(ctx, confirm.Payment{Purchase: "p", Key: "k", Customer: "c", Card: "d", Total: offers.Money{Minor: 100, Currency: "EUR"}})
 				return confirm.Standing{}, err

@@ -83,7 +83,7 @@ func TestLostAnswers(t *testing.T) {
 			want(t, st, nil, confirm.Taken, "")
 
 			fail("/v1/refunds")
-			s.try("refund", func() error { return s.Refund(t.Context(), id, "refund/1") })
+			s.try("refund", func() error { return s.Refund(t.Context(), confirm.Refund{Intent: id, Key: "refund/1"}) })
 			s.wantCharges(1, 0)
 
 			s.card = s.addCard("4000000000009995")
@@ -179,7 +179,7 @@ func TestForgottenKeys(t *testing.T) {
 	want(t, st, err, confirm.Taken, "")
 	s.srv.PruneKeys()
 	for range 2 {
-		if err := s.Refund(t.Context(), id, "refund/1"); err != nil {
+		if err := s.Refund(t.Context(), confirm.Refund{Intent: id, Key: "refund/1"}); err != nil {
 			t.Error(err)
 		}
 		s.srv.PruneKeys()
@@ -315,7 +315,7 @@ func TestRandomLife(t *testing.T) {
 		refund := taken && rnd.IntN(3) == 0
 		for refund {
 			disturb()
-			if s.Refund(t.Context(), id, fmt.Sprint("refund/", n)) == nil {
+			if s.Refund(t.Context(), confirm.Refund{Intent: id, Key: fmt.Sprint("refund/", n)}) == nil {
 				break
 			}
 		}

@@ -294,7 +294,8 @@ func (t *Till) cancel(ctx context.Context, intent, key string) (*sdk.PaymentInte
 // already is success, whoever gave it. Stripe may still find much later that a
 // refund fails, because the card is closed: it says so by webhook, which nobody
 // here hears yet.
-func (t *Till) Refund(ctx context.Context, intent, key string) error {
+func (t *Till) Refund(ctx context.Context, order confirm.Refund) error {
+	intent, key := order.Intent, order.Key
 	if err := usable(intent, key); err != nil {
 		return err
 	}

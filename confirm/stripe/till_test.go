@@ -322,12 +322,12 @@ func TestProcessing(t *testing.T) {
 func TestRefund(t *testing.T) {
 	s := open(t, visa)
 	id := s.prepared()
-	wantRefused(t, s.Refund(t.Context(), id, "refund/0"), "") // nothing was taken
+	wantRefused(t, s.Refund(t.Context(), confirm.Refund{Intent: id, Key: "refund/0"}), "") // nothing was taken
 	if _, err := s.Confirm(t.Context(), id, s.card, "charge/1", back); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"refund/1", "refund/1", "refund/2"} {
-		if err := s.Refund(t.Context(), id, key); err != nil {
+		if err := s.Refund(t.Context(), confirm.Refund{Intent: id, Key: key}); err != nil {
 			t.Errorf("refund under %s: %v", key, err)
 		}
 	}
@@ -412,7 +412,7 @@ func TestUnknownPayment(t *testing.T) {
 	wantLater(t, err)
 	_, err = s.Void(t.Context(), "pi_gone", "void/1")
 	wantLater(t, err)
-	wantLater(t, s.Refund(t.Context(), "pi_gone", "refund/1"))
+	wantLater(t, s.Refund(t.Context(), confirm.Refund{Intent: "pi_gone", Key: "refund/1"}))
 	for _, id := range []string{"", "../balance"} {
 		_, err = s.Look(t.Context(), id)
 		wantLater(t, err)
