@@ -267,7 +267,9 @@ func FuzzAnswers(f *testing.F) {
 			"confirm": func() (confirm.Standing, error) { return till.Confirm(ctx, "pi_1", "pm_1", "k", "https://x.example") },
 			"void":    func() (confirm.Standing, error) { return till.Void(ctx, "pi_1", "k") },
 			"look":    func() (confirm.Standing, error) { return till.Look(ctx, "pi_1") },
-			"refund":  func() (confirm.Standing, error) { return confirm.Standing{}, till.Refund(ctx, confirm.Refund{Intent: "pi_1", Key: "k"}) },
+			"refund": func() (confirm.Standing, error) {
+				return confirm.Standing{}, till.Refund(ctx, confirm.Refund{Intent: "pi_1", Key: "k"})
+			},
 			"prepare": func() (confirm.Standing, error) {
 				_, err := till.Prepare(ctx, confirm.Payment{Purchase: "p", Key: "k", Customer: "c", Card: "d", Total: offers.Money{Minor: 100, Currency: "EUR"}})
 				return confirm.Standing{}, err
