@@ -51,6 +51,14 @@
 //
 // Since 23 February 2026 X refuses replies to people who have neither mentioned
 // nor quoted the bot; that is a *bot.RefusedError, as is every other 403.
+//
+// # Signing in
+//
+// [NewSignIn] lets people prove which account is theirs by OAuth 2.0 with PKCE,
+// [NewClassicSignIn] by OAuth 1.0a. Both ask who it is and for the e-mail address,
+// once, and never for a right to write. Nothing is kept here: Begin hands the
+// caller what Finish needs, and the person's token is dropped as soon as X has said
+// whose it is.
 package x
 
 import (

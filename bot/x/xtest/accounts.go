@@ -14,8 +14,9 @@ type Account struct {
 	Handle    string // without @, 1 to 15 of A-Z a-z 0-9 _
 	Name      string // display name; default the handle
 	Bio       string
-	Automated bool // carries the "Automated" label; X's API does not show it
-	Protected bool // its posts are seen by no one else and never delivered
+	Email     string // confirmed; "" for none
+	Automated bool   // carries the "Automated" label; X's API does not show it
+	Protected bool   // its posts are seen by no one else and never delivered
 }
 
 // Credentials are what a program needs to act as an account by OAuth 1.0a.
@@ -28,6 +29,9 @@ type account struct {
 	Account
 	created       time.Time
 	token, secret string
+
+	// Given out by three-legged sign-in with the right to read only; "" until then.
+	readToken, readSecret string
 }
 
 // AddAccount adds an account and returns it with what was left out filled in.

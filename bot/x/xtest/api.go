@@ -132,7 +132,9 @@ func (s *Server) getPosts(c *call) answer {
 	return answer{status: 200, body: s.body(found, f, c.accountID, missing)}
 }
 
-// getMe serves https://docs.x.com/x-api/users/get-my-user.
+// getMe serves https://docs.x.com/x-api/users/get-my-user. The confirmed address
+// is for OAuth 2.0 tokens with the scope users.email, and for OAuth 1.0a, as of an
+// app that may ask for addresses.
 func (s *Server) getMe(c *call) answer {
 	f, refusal, refused := parseFields(c.query)
 	if refused {
@@ -140,7 +142,17 @@ func (s *Server) getMe(c *call) answer {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return answer{status: 200, body: object{"data": s.userObject(s.accounts[c.accountID], f)}}
+	me := s.accounts[c.accountID]
+	data := s.userObject(me, f)
+	body := object{"data": data}
+	switch {
+	case !f.user["confirmed_email"]:
+	case c.scopes != nil && !slices.Contains(c.scopes, "users.email"):
+		body["errors"] = []object{hiddenField(me.ID, "confirmed_email")}
+	case me.Email != "":
+		data["confirmed_email"] = me.Email
+	}
+	return answer{status: 200, body: body}
 }
 
 // getReposters serves https://docs.x.com/x-api/posts/get-reposted-by.

@@ -100,11 +100,20 @@ func disconnectNotice(code int, reason string) object {
 	return object{"disconnect": object{"code": code, "stream_name": "statuses/filter", "reason": reason}}
 }
 
-// verifyCredentials serves GET account/verify_credentials.
+// verifyCredentials serves GET account/verify_credentials, with the e-mail address
+// if it is asked for, as to an app that may ask for addresses.
 func (s *Server) verifyCredentials(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return answer{status: 200, body: s.classicUser(s.accounts[c.accountID])}
+	me := s.accounts[c.accountID]
+	body := s.classicUser(me)
+	if c.query.Get("include_email") == "true" {
+		body["email"] = nil
+		if me.Email != "" {
+			body["email"] = me.Email
+		}
+	}
+	return answer{status: 200, body: body}
 }
 
 // userTimeline serves GET statuses/user_timeline.

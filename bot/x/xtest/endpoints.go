@@ -16,10 +16,12 @@ import (
 type endpoint struct {
 	pattern   string // as for http.ServeMux
 	user, app bool   // who may call: an account, the app-only token
+	open      bool   // anybody may call: the endpoint looks for itself, and no limit is known
 	limit     int    // requests per window for an account
 	appLimit  int    // and for the app-only token, if another
 	window    time.Duration
 	params    []string // query parameters it knows; others are refused by v2
+	scopes    []string // that an OAuth 2.0 user token needs; none is taken where this is empty
 	serve     func(*call) answer
 }
 
@@ -45,23 +47,24 @@ type window struct {
 func (s *Server) table() []endpoint {
 	const quarter = 15 * time.Minute
 	shape := []string{"tweet.fields", "post.fields", "user.fields", "media.fields", "place.fields", "poll.fields", "expansions"}
+	reading, writing := []string{"tweet.read", "users.read"}, []string{"tweet.read", "tweet.write", "users.read"}
 	page := append([]string{"max_results", "pagination_token", "since_id", "until_id", "start_time", "end_time", "exclude"}, shape...)
 	all := []endpoint{
-		{pattern: "POST /2/tweets", user: true, limit: 100, serve: s.createPost},
-		{pattern: "DELETE /2/tweets/{id}", user: true, limit: 50, serve: s.deletePost},
-		{pattern: "GET /2/tweets", user: true, app: true, limit: 5000, appLimit: 3500, params: append([]string{"ids"}, shape...), serve: s.getPosts},
-		{pattern: "GET /2/tweets/{id}", user: true, app: true, limit: 900, appLimit: 450, params: shape, serve: s.getPost},
-		{pattern: "GET /2/tweets/{id}/retweeted_by", user: true, app: true, limit: 75, params: append([]string{"max_results", "pagination_token"}, shape...), serve: s.getReposters},
-		{pattern: "GET /2/users/me", user: true, limit: 75, params: shape, serve: s.getMe},
-		{pattern: "GET /2/users/{id}/tweets", user: true, app: true, limit: 900, appLimit: 10000, params: page, serve: s.getPostsOf},
-		{pattern: "GET /2/users/{id}/mentions", user: true, app: true, limit: 300, appLimit: 450, params: page, serve: s.getMentions},
+		{pattern: "POST /2/tweets", user: true, scopes: writing, limit: 100, serve: s.createPost},
+		{pattern: "DELETE /2/tweets/{id}", user: true, scopes: writing, limit: 50, serve: s.deletePost},
+		{pattern: "GET /2/tweets", user: true, app: true, scopes: reading, limit: 5000, appLimit: 3500, params: append([]string{"ids"}, shape...), serve: s.getPosts},
+		{pattern: "GET /2/tweets/{id}", user: true, app: true, scopes: reading, limit: 900, appLimit: 450, params: shape, serve: s.getPost},
+		{pattern: "GET /2/tweets/{id}/retweeted_by", user: true, app: true, scopes: reading, limit: 75, params: append([]string{"max_results", "pagination_token"}, shape...), serve: s.getReposters},
+		{pattern: "GET /2/users/me", user: true, scopes: reading, limit: 75, params: shape, serve: s.getMe},
+		{pattern: "GET /2/users/{id}/tweets", user: true, app: true, scopes: reading, limit: 900, appLimit: 10000, params: page, serve: s.getPostsOf},
+		{pattern: "GET /2/users/{id}/mentions", user: true, app: true, scopes: reading, limit: 300, appLimit: 450, params: page, serve: s.getMentions},
 		{pattern: "GET /2/tweets/search/stream/rules", app: true, limit: 450, params: []string{"ids"}, serve: s.getRules},
 		{pattern: "POST /2/tweets/search/stream/rules", app: true, limit: 100, params: []string{"dry_run"}, serve: s.changeRules},
 		{pattern: "GET /2/tweets/search/stream", app: true, limit: 50, params: append([]string{"backfill_minutes"}, shape...), serve: s.openStream},
 	}
 	if s.opts.Classic {
 		all = append(all,
-			endpoint{pattern: "POST /1.1/statuses/update.json", user: true, limit: 300, window: 3 * time.Hour, serve: s.updateStatus},
+			endpoint{pattern: "POST /1.1/statuses/update.json", user: true, scopes: writing, limit: 300, window: 3 * time.Hour, serve: s.updateStatus},
 			endpoint{pattern: "POST /1.1/statuses/filter.json", user: true, limit: 50, serve: s.openFilter},
 			endpoint{pattern: "GET /1.1/account/verify_credentials.json", user: true, limit: 75, serve: s.verifyCredentials},
 			endpoint{pattern: "GET /1.1/statuses/user_timeline.json", user: true, app: true, limit: 900, appLimit: 1500, serve: s.userTimeline},
@@ -69,6 +72,7 @@ func (s *Server) table() []endpoint {
 			endpoint{pattern: "GET /1.1/statuses/show.json", user: true, app: true, limit: 900, serve: s.showStatus},
 		)
 	}
+	all = append(all, s.signInEndpoints()...)
 	for i := range all {
 		e := &all[i]
 		if e.window == 0 {
@@ -158,6 +162,9 @@ func (s *Server) answer(e *endpoint, r *http.Request, body []byte, header http.H
 	if err != nil {
 		return invalid("", "", "The form is malformed")
 	}
+	if e.open {
+		return e.serve(&call{r: r, query: query, form: form, body: body})
+	}
 	who, ok := s.authenticate(r, query, form)
 	if !ok && e.classic() {
 		return classicError(401, 32, "Could not authenticate you.")
@@ -170,6 +177,9 @@ func (s *Server) answer(e *endpoint, r *http.Request, body []byte, header http.H
 	}
 	if who.accountID != "" && !e.user {
 		return wrongAuth("OAuth 1.0a User Context", "OAuth 2.0 Application-Only")
+	}
+	if refusal, ok := e.permits(who); !ok {
+		return refusal
 	}
 	if !s.spend(e, who, header) {
 		if e.classic() {
@@ -185,6 +195,23 @@ func (s *Server) answer(e *endpoint, r *http.Request, body []byte, header http.H
 		}
 	}
 	return e.serve(&call{caller: who, r: r, query: query, form: form, body: body})
+}
+
+// permits says whether the token of a caller gives the right to call.
+func (e *endpoint) permits(who caller) (refusal answer, ok bool) {
+	switch writes := slices.Contains(e.scopes, "tweet.write"); {
+	case who.scopes != nil && e.classic():
+		return classicError(403, 220, "Your credentials do not allow access to this resource."), false
+	case who.scopes != nil && len(e.scopes) == 0:
+		return wrongAuth("OAuth 2.0 User Context", "OAuth 1.0a User Context"), false
+	case who.scopes != nil && slices.ContainsFunc(e.scopes, func(scope string) bool { return !slices.Contains(who.scopes, scope) }):
+		return about(403, "Forbidden"), false
+	case who.readOnly && writes && e.classic():
+		return classicError(403, 261, "Application cannot perform write actions. Contact Twitter Platform Operations through https://help.twitter.com/forms/platform."), false
+	case who.readOnly && writes:
+		return readOnly, false
+	}
+	return answer{}, true
 }
 
 // spend counts a request and reports whether it was still within the limit.
@@ -213,6 +240,12 @@ func (s *Server) spend(e *endpoint, who caller, header http.Header) bool {
 
 // write sends an answer.
 func write(w http.ResponseWriter, header http.Header, a answer) {
+	maps.Copy(w.Header(), a.header)
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		io.WriteString(w, a.text)
+		return
+	}
 	body, err := json.Marshal(a.body)
 	if err != nil {
 		panic(err) // a bug: every body is made of maps, slices, strings and numbers

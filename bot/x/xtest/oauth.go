@@ -20,7 +20,9 @@ const maxSkew = 5 * time.Minute
 
 // caller is who has signed in.
 type caller struct {
-	accountID string // "" with the app-only token
+	accountID string   // "" with the app-only token
+	scopes    []string // of an OAuth 2.0 user token, nil with another
+	readOnly  bool     // an OAuth 1.0a token that may not write
 }
 
 // authenticate finds out who sent a request. ok is false if nobody we know.
@@ -28,6 +30,9 @@ func (s *Server) authenticate(r *http.Request, query, form url.Values) (c caller
 	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
+		if c, ok := s.userOf(rest); ok {
+			return c, true
+		}
 		return caller{}, subtle.ConstantTimeCompare([]byte(rest), []byte(s.bearer)) == 1
 	case strings.EqualFold(scheme, "OAuth"):
 		params, err := parseOAuthHeader(rest)
@@ -39,52 +44,61 @@ func (s *Server) authenticate(r *http.Request, query, form url.Values) (c caller
 	return caller{}, false
 }
 
-// verify checks an OAuth 1.0a signature and uses up its nonce (RFC 5849, 3.2).
+// verify finds out who signed a request by OAuth 1.0a.
 func (s *Server) verify(r *http.Request, oauth map[string]string, query, form url.Values) (c caller, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var signer *account
 	for _, a := range s.accounts {
-		if a.token == oauth["oauth_token"] {
-			signer = a
+		switch oauth["oauth_token"] {
+		case "":
+		case a.token:
+			return caller{accountID: a.ID}, s.signed(r, oauth, a.secret, query, form)
+		case a.readToken:
+			return caller{accountID: a.ID, readOnly: true}, s.signed(r, oauth, a.readSecret, query, form)
 		}
 	}
-	if signer == nil || oauth["oauth_consumer_key"] != s.consumerKey ||
+	return caller{}, false
+}
+
+// signed checks a signature with the secret of its token and uses up its nonce
+// (RFC 5849, 3.2). The lock must be held.
+func (s *Server) signed(r *http.Request, oauth map[string]string, tokenSecret string, query, form url.Values) bool {
+	if oauth["oauth_consumer_key"] != s.consumerKey ||
 		oauth["oauth_signature_method"] != "HMAC-SHA1" || oauth["oauth_nonce"] == "" ||
 		oauth["oauth_version"] != "" && oauth["oauth_version"] != "1.0" {
-		return caller{}, false
+		return false
 	}
 	// Signers read the machine's clock, and so do we: Options.Now may be
 	// somewhere else altogether.
 	now := time.Now()
 	seconds, err := strconv.ParseInt(oauth["oauth_timestamp"], 10, 64)
 	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > maxSkew {
-		return caller{}, false
+		return false
 	}
 	signature, err := base64.StdEncoding.DecodeString(oauth["oauth_signature"])
 	if err != nil {
-		return caller{}, false
+		return false
 	}
 	params := oauthParams(oauth, query, form)
-	signed := slices.ContainsFunc(baseURIs(r), func(uri string) bool {
-		mac := hmac.New(sha1.New, []byte(percent(s.secret)+"&"+percent(signer.secret)))
+	right := slices.ContainsFunc(baseURIs(r), func(uri string) bool {
+		mac := hmac.New(sha1.New, []byte(percent(s.secret)+"&"+percent(tokenSecret)))
 		mac.Write([]byte(r.Method + "&" + percent(uri) + "&" + percent(params)))
 		return hmac.Equal(mac.Sum(nil), signature)
 	})
-	if !signed {
-		return caller{}, false
+	if !right {
+		return false
 	}
 	for nonce, expires := range s.nonces {
 		if now.After(expires) {
 			delete(s.nonces, nonce)
 		}
 	}
-	nonce := fmt.Sprintf("%d %s %s", seconds, signer.ID, oauth["oauth_nonce"])
+	nonce := fmt.Sprintf("%d %s %s", seconds, oauth["oauth_token"], oauth["oauth_nonce"])
 	if _, used := s.nonces[nonce]; used {
-		return caller{}, false
+		return false
 	}
 	s.nonces[nonce] = now.Add(2 * maxSkew)
-	return caller{accountID: signer.ID}, true
+	return true
 }
 
 // baseURIs returns what the signer may have taken for the address (RFC 5849,

@@ -12,6 +12,8 @@ type answer struct {
 	body   any
 	deed   *Deed   // what was done, if something was
 	stream *stream // instead of a body
+	header http.Header
+	text   string // instead of a body, with its Content-Type in header
 }
 
 type object = map[string]any
@@ -33,8 +35,14 @@ var (
 	noTarget     = about(403, "You attempted to reply to a Tweet that is deleted or not visible to you.")
 	notPermitted = about(403, "You are not permitted to perform this action.") // X's exact words for quotes by API are not known
 	unauthorized = about(401, "Unauthorized")
-	spentLimit   = about(429, "Too Many Requests")
-	unknownPath  = about(404, "Not Found")
+	readOnly     = answer{status: 403, body: object{
+		"title":  "Forbidden",
+		"detail": "Your client app is not configured with the appropriate oauth1 app permissions for this endpoint.",
+		"type":   problems + "oauth1-permissions",
+		"status": 403,
+	}}
+	spentLimit  = about(429, "Too Many Requests")
+	unknownPath = about(404, "Not Found")
 )
 
 // invalid is a 400 about one parameter; parameter is "" for the body.
@@ -79,6 +87,17 @@ func hidden(parameter, id string) object {
 		"title":   "Authorization Error",
 		"detail":  fmt.Sprintf("Sorry, you are not authorized to see the Tweet with %s: [%s].", parameter, id),
 		"type":    problems + "not-authorized-for-resource",
+	}
+}
+
+// hiddenField is the partial error for a field that the caller may not see.
+func hiddenField(id, field string) object {
+	return object{
+		"value": id, "resource_id": id, "resource_type": "user", "parameter": "id", "field": field,
+		"section": "data",
+		"title":   "Field Authorization Error",
+		"detail":  fmt.Sprintf("Sorry, you are not authorized to access '%s' on the User with id : [%s].", field, id),
+		"type":    problems + "not-authorized-for-field",
 	}
 }
 

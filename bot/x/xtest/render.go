@@ -13,7 +13,7 @@ var (
 	postFields = strings.Fields("article attachments author_id card_uri community_id context_annotations conversation_id created_at " +
 		"display_text_range edit_controls edit_history_tweet_ids edit_history_post_ids entities geo id in_reply_to_user_id lang media_metadata " +
 		"note_tweet possibly_sensitive public_metrics referenced_tweets referenced_posts reply_settings scopes source suggested_source_links text withheld")
-	userFields = strings.Fields("affiliation connection_status created_at description entities id is_identity_verified location most_recent_tweet_id " +
+	userFields = strings.Fields("affiliation confirmed_email connection_status created_at description entities id is_identity_verified location most_recent_tweet_id " +
 		"name parody pinned_tweet_id profile_banner_url profile_image_url protected public_metrics receives_your_dm subscription_type url username " +
 		"verified verified_followers_count verified_type withheld")
 	expansions = strings.Fields("article.cover_media article.media_entities attachments.media_keys attachments.media_source_tweet attachments.poll_ids author_id " +

@@ -31,12 +31,14 @@
 //     others, and keeps alive with "\r\n". Protected accounts never appear.
 //   - With [Options].Classic the closed v1.1 endpoints answer too, for clients
 //     that still speak them; without it they refuse as they do today.
+//   - People sign in to apps on pages of the stand-in's own, by OAuth 2.0 with
+//     PKCE or by OAuth 1.0a in three legs: see [Server.RegisterApp].
 //
 // # What is not kept
 //
 // Direct messages, media, the X Activity API, webhooks, search, the caps per
-// day and the three-legged sign-in are not here. The "Automated" label of an
-// account is not part of X's public API and so never goes over the wire.
+// day and refresh tokens are not here. The "Automated" label of an account is not
+// part of X's public API and so never goes over the wire.
 //
 // # Trouble on demand
 //
@@ -107,6 +109,7 @@ type Server struct {
 	duplicate  bool
 	disorder   int
 	cutMessage bool
+	signIn     signInState
 }
 
 // Start runs a stand-in until Close. It fails if it cannot listen.
@@ -139,6 +142,7 @@ func Start(opts Options) (*Server, error) {
 		spent:       make(map[string]*window),
 		nonces:      make(map[string]time.Time),
 		streams:     make(map[*stream]bool),
+		signIn:      newSignInState(),
 	}
 	s.http = &http.Server{Handler: s.routes(), ConnState: s.connState}
 	s.running.Go(func() { s.http.Serve(l) })
