@@ -18,13 +18,16 @@ package confirm
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"hashtill/offers"
 )
 
 // A Till takes money. Every method may be called again with the same arguments
-// after an error, and then does not do it twice. A *RefusedError is final; after
-// any other error the outcome is unknown.
+// after an error, and then does not do it twice. A *RefusedError is final; a
+// *LaterError says when to try again; after it, and any other error, the outcome is
+// unknown.
 type Till interface {
 	// Prepare begins a payment without taking any money, and returns its id.
 	Prepare(ctx context.Context, p Payment) (intent string, err error)
@@ -106,3 +109,13 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string { return "refused: " + e.Why }
+
+// A LaterError says when to try again: the till's service takes no more for now.
+type LaterError struct {
+	At  time.Time
+	Why string // for the operator
+}
+
+func (e *LaterError) Error() string {
+	return fmt.Sprintf("not before %s: %s", e.At.UTC().Format(time.TimeOnly), e.Why)
+}

@@ -53,6 +53,9 @@ func read(what string, last *sdk.APIResponse, err error) answer {
 	if err == nil {
 		return answer{dead: replayed(last)}
 	}
+	if put := (*confirm.LaterError)(nil); errors.As(err, &put) {
+		return answer{verdict: later, err: put} // by our own budget
+	}
 	var e *sdk.Error
 	if !errors.As(err, &e) {
 		return answer{verdict: unsure, err: silence(what, err)}

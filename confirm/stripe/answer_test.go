@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"hashtill/confirm"
 	"hashtill/offers"
@@ -45,7 +46,7 @@ func (s script) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func scripted(t testing.TB, rt http.RoundTripper) *Till {
 	t.Helper()
-	till, err := New(Config{Key: "sk_test_verysecret", HTTP: &http.Client{Transport: rt}, Log: slog.New(slog.DiscardHandler)})
+	till, err := New(Config{Key: "sk_test_verysecret", Rate: 1e6, EndpointRate: 1e6, HTTP: &http.Client{Transport: rt}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,35 +159,90 @@ func TestVoidScripts(t *testing.T) {
 
 func TestRefundScripts(t *testing.T) {
 	const (
-		kept  = `{"id":"pi_1","status":"succeeded","latest_charge":{"id":"ch_1","refunded":false}}`
-		given = `{"id":"pi_1","status":"succeeded","latest_charge":{"id":"ch_1","refunded":true}}`
-		poor  = `{"error":{"type":"invalid_request_error","code":"balance_insufficient"}}`
+		kept  = `{"id":"pi_1","status":"succeeded","latest_charge":{"id":"ch_1","amount":500,"refunded":false}}`
+		given = `{"id":"pi_1","status":"succeeded","latest_charge":{"id":"ch_1","amount":500,"refunded":true}}`
+		more  = `{"id":"pi_1","status":"succeeded","latest_charge":{"id":"ch_1","amount":501,"refunded":true}}`
+
+		poor    = `{"error":{"type":"invalid_request_error","code":"balance_insufficient"}}`
+		already = `{"error":{"type":"invalid_request_error","code":"charge_already_refunded"}}`
+		tooMuch = `{"error":{"type":"invalid_request_error","param":"amount","message":"Refund amount (500) is greater than unrefunded amount on charge (400)"}}`
+
+		made   = `{"id":"re_1","status":"succeeded"}`
+		failed = `{"id":"re_1","status":"failed","failure_reason":"expired_or_canceled_card"}`
+
+		none      = `{"data":[]}`
+		ours      = `{"data":[{"id":"re_9","amount":500,"status":"succeeded"},{"id":"re_1","amount":500,"status":"pending","metadata":{"refund":"refund/1"}}]}`
+		oursLess  = `{"data":[{"id":"re_1","amount":499,"status":"succeeded","metadata":{"refund":"refund/1"}}]}`
+		oursLost  = `{"data":[{"id":"re_1","amount":500,"status":"failed","metadata":{"refund":"refund/1"}}]}`
+		oursAgain = `{"data":[{"id":"re_1","amount":500,"status":"canceled","metadata":{"refund":"refund/1"}},{"id":"re_2","amount":500,"status":"succeeded","metadata":{"refund":"refund/1"}}]}`
+		odd       = `{"data":[{"id":"re_1","amount":500,"status":"new","metadata":{"refund":"refund/1"}}]}`
+		others    = `{"data":[{"id":"re_1","amount":500,"status":"succeeded","metadata":{"refund":"refund/2"}},{"id":"re_2","amount":500,"status":"succeeded"}]}`
 	)
 	for name, c := range map[string]struct {
-		post, get []reply
-		ok, final bool
+		list, post, get []reply
+		ok, final       bool
 	}{
-		"made":                  {post: []reply{{200, false, `{"id":"re_1","status":"succeeded"}`}}, ok: true},
-		"on its way":            {post: []reply{{200, true, `{"id":"re_1","status":"pending"}`}}, ok: true},
-		"failed":                {post: []reply{{200, false, `{"id":"re_1","status":"failed","failure_reason":"expired_or_canceled_card"}`}}, get: []reply{{200, false, kept}}, final: true},
-		"failed, then by hand":  {post: []reply{{200, true, `{"id":"re_1","status":"failed","failure_reason":"expired_or_canceled_card"}`}}, get: []reply{{200, false, given}}, ok: true},
-		"nothing in it":         {post: []reply{{200, false, `{}`}}},
-		"made already":          {post: []reply{{400, true, `{"error":{"type":"invalid_request_error","code":"charge_already_refunded"}}`}}, ok: true},
-		"disputed":              {post: []reply{{400, false, `{"error":{"type":"invalid_request_error","code":"charge_disputed"}}`}}, get: []reply{{200, false, kept}}, final: true},
-		"no money for it":       {post: []reply{{400, false, poor}}, get: []reply{{200, false, kept}}},
-		"no money for it then":  {post: []reply{{400, true, poor}, {200, false, `{"id":"re_1","status":"succeeded"}`}}, get: []reply{{200, false, kept}}, ok: true},
-		"saved 500, made":       {post: []reply{{500, true, apiError}}, get: []reply{{200, false, given}}, ok: true},
-		"saved 500, made later": {post: []reply{{500, true, apiError}, {200, false, `{"id":"re_1","status":"succeeded"}`}}, get: []reply{{200, false, kept}}, ok: true},
-		"500":                   {post: []reply{{500, false, apiError}}, get: []reply{{200, false, kept}}},
+		"made":                       {post: []reply{{200, false, made}}, ok: true},
+		"made, others were before":   {list: []reply{{200, false, others}}, post: []reply{{200, false, made}}, ok: true},
+		"made before":                {list: []reply{{200, false, ours}}, ok: true},
+		"made before, and less":      {list: []reply{{200, false, oursLess}}, final: true},
+		"failed since":               {list: []reply{{200, false, oursLost}}, get: []reply{{200, false, kept}}, final: true},
+		"failed since, then by hand": {list: []reply{{200, false, oursLost}}, get: []reply{{200, false, given}}, ok: true},
+		"cancelled, then made":       {list: []reply{{200, false, oursAgain}}, ok: true},
+		"stands oddly":               {list: []reply{{200, false, odd}}, get: []reply{{200, false, kept}}},
+		"list fails":                 {list: []reply{{500, false, apiError}}, post: []reply{{200, false, made}}},
+		"list without names":         {list: []reply{{200, false, `{"data":[{}]}`}}, post: []reply{{200, false, made}}},
+		"list of nothing":            {list: []reply{{200, false, `{"has_more":true,"data":[null]}`}}, post: []reply{{200, false, made}}},
+		"list without end":           {list: []reply{{200, false, `{"has_more":true,"data":[{"id":"re_9","status":"succeeded"}]}`}}, post: []reply{{200, false, made}}},
+		"list of the unknown":        {list: []reply{{404, false, invalid}}},
+		"on its way":                 {post: []reply{{200, true, `{"id":"re_1","status":"pending"}`}}, ok: true},
+		"failed":                     {post: []reply{{200, false, failed}}, get: []reply{{200, false, kept}}, final: true},
+		"failed, then by hand":       {post: []reply{{200, true, failed}}, get: []reply{{200, false, given}}, ok: true},
+		"nothing in it":              {post: []reply{{200, false, `{}`}}, get: []reply{{200, false, kept}}},
+		"all is back already":        {post: []reply{{400, true, already}}, get: []reply{{200, false, given}}, ok: true},
+		"all is back, ours is part":  {post: []reply{{400, false, already}}, get: []reply{{200, false, more}}, final: true},
+		"too little is left":         {post: []reply{{400, false, tooMuch}}, get: []reply{{200, false, kept}}, final: true},
+		"made by another at once":    {list: []reply{{200, false, none}, {200, false, ours}}, post: []reply{{400, false, already}}, ok: true},
+		"disputed":                   {post: []reply{{400, false, `{"error":{"type":"invalid_request_error","code":"charge_disputed"}}`}}, get: []reply{{200, false, kept}}, final: true},
+		"no money for it":            {post: []reply{{400, false, poor}}},
+		"no money for it then":       {post: []reply{{400, true, poor}, {200, false, made}}, ok: true},
+		"saved 500, made":            {list: []reply{{200, false, none}, {200, false, ours}}, post: []reply{{500, true, apiError}}, ok: true},
+		"saved 500, made later":      {post: []reply{{500, true, apiError}, {200, false, made}}, ok: true},
+		"saved 500, list fails":      {list: []reply{{200, false, none}, {500, false, apiError}}, post: []reply{{500, true, apiError}, {200, false, made}}},
+		"500":                        {post: []reply{{500, false, apiError}, {200, false, made}}}, // it may still be under way
+		"500, made":                  {list: []reply{{200, false, none}, {200, false, ours}}, post: []reply{{500, false, apiError}}, ok: true},
+		"too many":                   {post: []reply{{429, false, `{"error":{"type":"invalid_request_error","code":"rate_limit"}}`}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := scripted(t, script{"POST refunds": c.post, "GET pi_1": c.get}).Refund(t.Context(), confirm.Refund{Intent: "pi_1", Key: "refund/1"})
+			if c.list == nil {
+				c.list = []reply{{200, false, none}}
+			}
+			till := scripted(t, script{"GET refunds": c.list, "POST refunds": c.post, "GET pi_1": c.get})
+			till.now = func() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) } // early in its slot
+			err := till.Refund(t.Context(), confirm.Refund{Intent: "pi_1", Key: "refund/1", Amount: offers.Money{Minor: 500, Currency: "EUR"}})
 			var final *confirm.RefusedError
 			if (err == nil) != c.ok || errors.As(err, &final) != c.final {
 				t.Errorf("got %v", err)
 			}
 			safe(t, err)
 		})
+	}
+}
+
+// A second key for a refund is only used when what was sent under the one before
+// has ended.
+func TestRefundRests(t *testing.T) {
+	at := time.Date(2026, 11, 21, 12, 4, 0, 0, time.UTC)
+	till := scripted(t, script{"GET refunds": {{200, false, `{"data":[]}`}}, "POST refunds": {{500, true, apiError}, {200, false, `{"id":"re_1","status":"succeeded"}`}}})
+	till.now = func() time.Time { return at }
+	order := confirm.Refund{Intent: "pi_1", Key: "refund/1", Amount: offers.Money{Minor: 500, Currency: "EUR"}}
+	var later *confirm.LaterError
+	if err := till.Refund(t.Context(), order); !errors.As(err, &later) || !later.At.Equal(at.Add(time.Minute)) {
+		t.Errorf("in the last minute of a slot: %v", err)
+	}
+	at = later.At
+	if err := till.Refund(t.Context(), order); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -258,7 +314,7 @@ func FuzzAnswers(f *testing.F) {
 			return
 		}
 		replies := script{"POST confirm": {{status, replayed, post}}, "POST cancel": {{status, replayed, post}}, "POST payment_intents": {{status, replayed, post}},
-			"POST refunds": {{status, replayed, post}}, "GET pi_1": {{200, false, get}}}
+			"POST refunds": {{status, replayed, post}}, "GET refunds": {{200, false, get}}, "GET pi_1": {{200, false, get}}}
 		till := scripted(t, replies)
 		ctx := context.Background()
 		all := post + get
@@ -268,7 +324,7 @@ func FuzzAnswers(f *testing.F) {
 			"void":    func() (confirm.Standing, error) { return till.Void(ctx, "pi_1", "k") },
 			"look":    func() (confirm.Standing, error) { return till.Look(ctx, "pi_1") },
 			"refund": func() (confirm.Standing, error) {
-				return confirm.Standing{}, till.Refund(ctx, confirm.Refund{Intent: "pi_1", Key: "k"})
+				return confirm.Standing{}, till.Refund(ctx, confirm.Refund{Intent: "pi_1", Key: "k", Amount: offers.Money{Minor: 100, Currency: "EUR"}})
 			},
 			"prepare": func() (confirm.Standing, error) {
 				_, err := till.Prepare(ctx, confirm.Payment{Purchase: "p", Key: "k", Customer: "c", Card: "d", Total: offers.Money{Minor: 100, Currency: "EUR"}})

@@ -16,7 +16,8 @@
 //     intent. The first one is an orphan that nobody confirms: harmless.
 //   - Confirm, late: the intent knows whether its money was taken.
 //   - Void against Confirm: Stripe decides which of them the intent took.
-//   - Refund, late: always the whole amount, so a second one finds nothing left.
+//   - Refund, late: each carries its name in its metadata, and the refunds of the
+//     payment are looked through for it before one is made: [Till.Refund].
 //
 // # Keys
 //
@@ -44,17 +45,29 @@
 // declined card to the bank a second time for a click that was made once; it
 // cannot take the money a second time, as above. The same order of things serves
 // Prepare, Void (a refusal while the intent was processing is saved, too) and
-// Refund.
+// Refund, which asks for the refunds of the intent, and whose slots are longer.
 //
 // A key is also dead when its parameters have changed since, for instance by a new
 // public_url: Stripe then answers with an idempotency error, and that is treated
 // like a replay.
+//
+// # A budget
+//
+// Stripe answers 429 to whoever asks too often: more than 100 times a second, in a
+// sandbox 25, or more than 25 times at one endpoint (docs.stripe.com/rate-limits).
+// We stay below it. A request for which there is no room within a second is not
+// sent; its *confirm.LaterError names a time, and the outbox keeps the effect until
+// then. The times are spread, so that those who were put off do not come back all
+// at once. Lists give way to all else. Other processes have a budget of their own
+// ([Config].Rate): where Stripe says 429 all the same, the endpoint is left alone for
+// as long as it says.
 //
 // # Errors
 //
 //	declined                                     Standing Failed, with a Reason
 //	the request can never pass                   *confirm.RefusedError, Reason CardUnusable
 //	the key is wrong (401) or may not do it (403)   an error that says so
+//	our own budget is spent                      *confirm.LaterError
 //	409, 429, 5xx, silence                       an error
 //	an intent that Stripe does not know          an error: the key is of another account or mode
 //

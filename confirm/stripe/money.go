@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bojanz/currency"
+	sdk "github.com/stripe/stripe-go/v76"
 
 	"hashtill/offers"
 )
@@ -20,6 +21,14 @@ var decimals = map[string]int{
 	"BHD": 3, "JOD": 3, "KWD": 3, "OMR": 3, "TND": 3,
 }
 
+// decimalsOf a currency, in Stripe's amounts.
+func decimalsOf(code string) int {
+	if d, ok := decimals[code]; ok {
+		return d
+	}
+	return 2
+}
+
 // minor is an amount as Stripe wants it, with the currency in lower case. An error
 // says that there is no such amount at Stripe.
 func minor(m offers.Money) (amount int64, code string, err error) {
@@ -30,10 +39,7 @@ func minor(m offers.Money) (amount int64, code string, err error) {
 	if m.Minor <= 0 {
 		return 0, "", fmt.Errorf("stripe: %s is not an amount to pay", m)
 	}
-	want, ok := decimals[m.Currency]
-	if !ok {
-		want = 2
-	}
+	want := decimalsOf(m.Currency)
 	amount = m.Minor
 	for have := int(digits); have < want; have++ {
 		if amount > math.MaxInt64/10 {
@@ -51,4 +57,23 @@ func minor(m offers.Money) (amount int64, code string, err error) {
 		return 0, "", fmt.Errorf("stripe: %s: of its three decimals the last has to be 0", m)
 	}
 	return amount, strings.ToLower(m.Currency), nil
+}
+
+// money reads an amount of Stripe's: the way back of minor. What minor would never
+// send, an unknown currency or a fraction of a króna, is not ours, and is read as
+// near as it can be.
+func money(amount int64, in sdk.Currency) offers.Money {
+	code := strings.ToUpper(string(in))
+	want := decimalsOf(code)
+	have := want
+	if digits, ok := currency.GetDigits(code); ok {
+		have = int(digits)
+	}
+	for ; have < want; have++ {
+		amount /= 10
+	}
+	for ; have > want; have-- {
+		amount *= 10
+	}
+	return offers.Money{Minor: amount, Currency: code}
 }

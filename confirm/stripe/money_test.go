@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/bojanz/currency"
+	sdk "github.com/stripe/stripe-go/v76"
 
 	"hashtill/offers"
 )
@@ -43,6 +44,9 @@ func TestMinor(t *testing.T) {
 		if amount != c.amount || (err != nil) != (c.amount == 0) {
 			t.Errorf("minor(%d %s) = %d %s, %v; want %d", c.minor, c.code, amount, code, err, c.amount)
 		}
+		if back := money(amount, sdk.Currency(code)); err == nil && back != (offers.Money{Minor: c.minor, Currency: c.code}) {
+			t.Errorf("%d %s came back as %s", c.minor, c.code, back)
+		}
 	}
 }
 
@@ -73,9 +77,12 @@ func FuzzMinor(f *testing.F) {
 	f.Add(int64(5124), "KWD")
 	f.Add(int64(math.MaxInt64), "ISK")
 	f.Fuzz(func(t *testing.T, n int64, code string) {
-		amount, _, err := minor(offers.Money{Minor: n, Currency: code})
+		amount, lower, err := minor(offers.Money{Minor: n, Currency: code})
 		if err != nil {
 			return
+		}
+		if back := money(amount, sdk.Currency(lower)); back != (offers.Money{Minor: n, Currency: code}) {
+			t.Errorf("%d %s came back as %s", n, code, back)
 		}
 		have, _ := currency.GetDigits(code)
 		want, special := decimals[code]

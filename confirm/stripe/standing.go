@@ -22,26 +22,40 @@ func standing(pi *sdk.PaymentIntent, intent string) (confirm.Standing, error) {
 	if pi.ID != intent {
 		return confirm.Standing{}, errors.New("stripe: the answer is about another payment")
 	}
-	switch pi.Status {
-	case sdk.PaymentIntentStatusSucceeded:
-		return confirm.Standing{Status: confirm.Taken}, nil
-	case sdk.PaymentIntentStatusCanceled:
-		return confirm.Standing{Status: confirm.Voided}, nil
-	case sdk.PaymentIntentStatusProcessing, sdk.PaymentIntentStatusRequiresConfirmation:
-		return confirm.Standing{Status: confirm.Open}, nil
-	case sdk.PaymentIntentStatusRequiresPaymentMethod:
-		if pi.LastPaymentError == nil {
-			return confirm.Standing{Status: confirm.Open}, nil
-		}
-		return confirm.Standing{Status: confirm.Failed, Reason: reason(pi.LastPaymentError)}, nil
-	case sdk.PaymentIntentStatusRequiresAction:
+	st := confirm.Standing{Status: status(pi)}
+	switch st.Status {
+	case "":
+		return confirm.Standing{}, fmt.Errorf("stripe: payment %s has the status %q, which is none of ours", clean(pi.ID), clean(string(pi.Status)))
+	case confirm.Failed:
+		st.Reason = reason(pi.LastPaymentError)
+	case confirm.AtBank:
 		if pi.NextAction == nil || pi.NextAction.RedirectToURL == nil || pi.NextAction.RedirectToURL.URL == "" {
 			return confirm.Standing{}, errors.New("stripe: the bank asks the buyer, and Stripe names no address to go to")
 		}
-		return confirm.Standing{Status: confirm.AtBank, BankURL: pi.NextAction.RedirectToURL.URL}, nil
+		st.BankURL = pi.NextAction.RedirectToURL.URL
 	}
-	// requires_capture is only for intents that are made for it; ours are not.
-	return confirm.Standing{}, fmt.Errorf("stripe: payment %s has the status %q, which is none of ours", clean(pi.ID), clean(string(pi.Status)))
+	return st, nil
+}
+
+// status reads an intent's. It is "" where it is none of ours: requires_capture is
+// only for intents that are made for it.
+func status(pi *sdk.PaymentIntent) confirm.Status {
+	switch pi.Status {
+	case sdk.PaymentIntentStatusSucceeded:
+		return confirm.Taken
+	case sdk.PaymentIntentStatusCanceled:
+		return confirm.Voided
+	case sdk.PaymentIntentStatusProcessing, sdk.PaymentIntentStatusRequiresConfirmation:
+		return confirm.Open
+	case sdk.PaymentIntentStatusRequiresPaymentMethod:
+		if pi.LastPaymentError == nil {
+			return confirm.Open
+		}
+		return confirm.Failed
+	case sdk.PaymentIntentStatusRequiresAction:
+		return confirm.AtBank
+	}
+	return ""
 }
 
 // reasons are the codes that say more than that the card was declined

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	sdk "github.com/stripe/stripe-go/v76"
@@ -31,12 +32,18 @@ type Config struct {
 	HTTP *http.Client // one that speaks HTTP/1.1 if nil; redirects are never followed
 	Log  *slog.Logger // slog.Default if nil
 
-	Now func() time.Time // time.Now if nil; only dates keys, see the package comment
+	// Rate and EndpointRate are how many requests a second Stripe takes of us: of
+	// all kinds, and of one. Zero means what Stripe allows (docs.stripe.com/rate-limits):
+	// 100, in a sandbox 25; and 25. Who has several processes divides it among them.
+	Rate, EndpointRate int
+
+	Now func() time.Time // time.Now if nil; dates keys and the budget, see the package comment
 }
 
 // A Till is a [confirm.Till] at Stripe. It is safe for concurrent use.
 type Till struct {
 	api     *client.API
+	budget  *budget
 	timeout time.Duration
 	log     *slog.Logger
 	now     func() time.Time
@@ -56,6 +63,9 @@ func New(c Config) (*Till, error) {
 	hc := http.Client{Transport: transport()}
 	if c.HTTP != nil {
 		hc = *c.HTTP
+		if hc.Transport == nil {
+			hc.Transport = http.DefaultTransport
+		}
 	}
 	// Stripe does not redirect; something in between that does must not get the
 	// request.
@@ -63,6 +73,15 @@ func New(c Config) (*Till, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Rate < 0 || c.EndpointRate < 0 {
+		return nil, errors.New("stripe: a rate below zero")
+	}
+	rate := 100
+	if strings.HasPrefix(c.Key, "sk_test_") || strings.HasPrefix(c.Key, "rk_test_") {
+		rate = 25
+	}
+	b := newBudget(hc.Transport, c.Now, cmp.Or(c.Rate, rate), cmp.Or(c.EndpointRate, 25))
+	hc.Transport = b
 	backend := sdk.GetBackendWithConfig(sdk.APIBackend, &sdk.BackendConfig{
 		URL:        sdk.String(c.APIURL),
 		HTTPClient: &hc,
@@ -75,6 +94,7 @@ func New(c Config) (*Till, error) {
 	})
 	return &Till{
 		api:     client.New(c.Key, &sdk.Backends{API: backend, Connect: backend, Uploads: backend}),
+		budget:  b,
 		timeout: cmp.Or(c.Timeout, 20*time.Second),
 		log:     cmp.Or(c.Log, slog.Default()),
 		now:     c.Now,
@@ -91,15 +111,15 @@ func transport() *http.Transport {
 	return t
 }
 
-// slot is how long the second key of a deed is the same. It bounds how long a
+// paySlot is how long the second key of a deed is the same. It bounds how long a
 // buyer waits for a fresh one.
-const slot = 10 * time.Second
+const paySlot = 10 * time.Second
 
 // keys are the caller's and, for where the answer that is saved under it decides
 // nothing, one for the time. That one is the same for all who retry within the
 // slot, so that they are one request to Stripe and find each other's answers; and
 // however many 500s are saved, the next slot has a fresh one.
-func (t *Till) keys(key string) [2]string {
+func (t *Till) keys(key string, slot time.Duration) [2]string {
 	return [2]string{key, key + "+" + strconv.FormatInt(t.now().UnixNano()/int64(slot), 36)}
 }
 
@@ -123,7 +143,7 @@ func (t *Till) Prepare(ctx context.Context, p confirm.Payment) (string, error) {
 		return "", &confirm.RefusedError{Why: err.Error(), Reason: offers.CardUnusable}
 	}
 	var a answer
-	for n, key := range t.keys(p.Key) {
+	for n, key := range t.keys(p.Key, paySlot) {
 		var pi *sdk.PaymentIntent
 		pi, a = t.create(ctx, key, &sdk.PaymentIntentParams{
 			Amount:        &amount,
@@ -172,7 +192,7 @@ func (t *Till) Confirm(ctx context.Context, intent, card, key, returnURL string)
 		return confirm.Standing{}, err
 	}
 	var a answer
-	for n, key := range t.keys(key) {
+	for n, key := range t.keys(key, paySlot) {
 		var pi *sdk.PaymentIntent
 		pi, a = t.confirm(ctx, intent, card, key, returnURL)
 		switch {
@@ -253,7 +273,7 @@ func (t *Till) Void(ctx context.Context, intent, key string) (confirm.Standing, 
 		return confirm.Standing{}, err
 	}
 	var a answer
-	for n, key := range t.keys(key) {
+	for n, key := range t.keys(key, paySlot) {
 		var pi *sdk.PaymentIntent
 		pi, a = t.cancel(ctx, intent, key)
 		if a.verdict == later {
@@ -288,68 +308,6 @@ func (t *Till) cancel(ctx context.Context, intent, key string) (*sdk.PaymentInte
 		CancellationReason: sdk.String(string(sdk.PaymentIntentCancellationReasonAbandoned)),
 	})
 	return pi, read("cancel payment", pi.LastResponse, err)
-}
-
-// Refund gives back all that is left of a payment's money. That Stripe has it back
-// already is success, whoever gave it. Stripe may still find much later that a
-// refund fails, because the card is closed: it says so by webhook, which nobody
-// here hears yet.
-func (t *Till) Refund(ctx context.Context, order confirm.Refund) error {
-	intent, key := order.Intent, order.Key
-	if err := usable(intent, key); err != nil {
-		return err
-	}
-	var a answer
-	for n, key := range t.keys(key) {
-		var r *sdk.Refund
-		r, a = t.refund(ctx, intent, key)
-		switch {
-		case a.verdict == done && refunded(r) == nil:
-			return nil
-		case a.code == sdk.ErrorCodeChargeAlreadyRefunded:
-			return nil
-		case a.verdict == later:
-			return a.err
-		}
-		pi, err := t.get(ctx, intent)
-		if err != nil {
-			return err
-		}
-		switch {
-		case pi.LatestCharge != nil && pi.LatestCharge.Refunded:
-			return nil // by hand, perhaps, after ours had failed
-		case a.verdict == done:
-			return refunded(r)
-		case a.verdict == refused, a.verdict == declined:
-			// Nothing here is a matter of the buyer's card.
-			return &confirm.RefusedError{Why: a.err.Error()}
-		case !a.dead:
-			return a.err
-		}
-		t.another(n, "refund payment", key, a)
-	}
-	return a.err
-}
-
-func (t *Till) refund(ctx context.Context, intent, key string) (*sdk.Refund, answer) {
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel()
-	r, err := t.api.Refunds.New(&sdk.RefundParams{
-		Params:        sdk.Params{Context: ctx, IdempotencyKey: &key},
-		PaymentIntent: &intent,
-	})
-	return r, read("refund payment", r.LastResponse, err)
-}
-
-// refunded tells a refund that is made, or on its way, from one that failed.
-func refunded(r *sdk.Refund) error {
-	switch r.Status {
-	case sdk.RefundStatusSucceeded, sdk.RefundStatusPending, sdk.RefundStatusRequiresAction:
-		return nil
-	case sdk.RefundStatusFailed, sdk.RefundStatusCanceled:
-		return &confirm.RefusedError{Why: fmt.Sprintf("stripe: refund %s is %s %s", clean(r.ID), r.Status, clean(string(r.FailureReason)))}
-	}
-	return errors.New("stripe: refund payment: the answer has no status that is known")
 }
 
 // Check asks Stripe for the balance: whether it answers, and accepts the key. A

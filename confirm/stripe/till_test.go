@@ -53,6 +53,9 @@ func open(t *testing.T, card string) *shop {
 func (s *shop) till(c stripe.Config) *stripe.Till {
 	s.t.Helper()
 	c.APIURL, c.Now, c.Log = s.srv.URL(), s.clock, slog.New(slog.DiscardHandler)
+	if c.Rate == 0 {
+		c.Rate, c.EndpointRate = 1e6, 1e6 // the clock stands still
+	}
 	if c.Key == "" {
 		c.Key = s.srv.Key()
 	}
@@ -60,6 +63,7 @@ func (s *shop) till(c stripe.Config) *stripe.Till {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	till.Hasten()
 	return till
 }
 
@@ -96,6 +100,10 @@ func (s *shop) prepared() string {
 		s.t.Fatal(err)
 	}
 	return id
+}
+
+func (s *shop) refund(intent, key string, minor int64) error {
+	return s.Refund(s.t.Context(), confirm.Refund{Purchase: purchase, Key: key, Intent: intent, Amount: offers.Money{Minor: minor, Currency: "USD"}})
 }
 
 // charged is how often the money was taken, and how much of it is still here.
@@ -322,12 +330,12 @@ func TestProcessing(t *testing.T) {
 func TestRefund(t *testing.T) {
 	s := open(t, visa)
 	id := s.prepared()
-	wantRefused(t, s.Refund(t.Context(), confirm.Refund{Intent: id, Key: "refund/0"}), "") // nothing was taken
+	wantRefused(t, s.refund(id, "refund/0", 14999), "") // nothing was taken
 	if _, err := s.Confirm(t.Context(), id, s.card, "charge/1", back); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{"refund/1", "refund/1", "refund/2"} {
-		if err := s.Refund(t.Context(), confirm.Refund{Intent: id, Key: key}); err != nil {
+		if err := s.refund(id, key, 14999); err != nil {
 			t.Errorf("refund under %s: %v", key, err)
 		}
 	}
@@ -412,7 +420,7 @@ func TestUnknownPayment(t *testing.T) {
 	wantLater(t, err)
 	_, err = s.Void(t.Context(), "pi_gone", "void/1")
 	wantLater(t, err)
-	wantLater(t, s.Refund(t.Context(), confirm.Refund{Intent: "pi_gone", Key: "refund/1"}))
+	wantLater(t, s.refund("pi_gone", "refund/1", 14999))
 	for _, id := range []string{"", "../balance"} {
 		_, err = s.Look(t.Context(), id)
 		wantLater(t, err)
@@ -449,7 +457,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	for _, c := range []stripe.Config{{}, {Key: "sk_1", APIURL: "ftp://x"}, {Key: "sk_1", APIURL: "localhost:1"}, {Key: "sk_1", APIURL: "https://"}} {
+	for _, c := range []stripe.Config{{}, {Key: "sk_1", APIURL: "ftp://x"}, {Key: "sk_1", APIURL: "localhost:1"}, {Key: "sk_1", APIURL: "https://"}, {Key: "sk_1", Rate: -1}} {
 		if _, err := stripe.New(c); err == nil {
 			t.Errorf("%+v: no error", c)
 		}

@@ -193,7 +193,7 @@ func (s *Server) checkAndPlay(e endpoint, c *call) (object, *apiError) {
 }
 
 // expandable are the fields that hold identifiers of other objects.
-var expandable = []string{"charge", "customer", "default_payment_method", "latest_charge", "payment_intent", "payment_method"}
+var expandable = []string{"charge", "customer", "default_payment_method", "latest_charge", "payment_intent", "payment_method", "setup_intent"}
 
 // expand replaces the identifier at path by the object it names
 // (docs.stripe.com/api/expanding_objects).
@@ -236,6 +236,8 @@ func (s *Server) find(id string) object {
 		return render(s.intents.get(id))
 	case "ch":
 		return render(s.charges.get(id))
+	case "seti":
+		return render(s.setups.get(id))
 	}
 	return nil
 }

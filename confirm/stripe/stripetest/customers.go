@@ -10,6 +10,7 @@ type customer struct {
 	defaultMethod string
 	address       object
 	shipping      object
+	locales       []string // preferred_locales
 	metadata      map[string]string
 	deleted       bool
 }
@@ -28,7 +29,7 @@ func (c *customer) object() object {
 		"address": orNone(c.address), "shipping": orNone(c.shipping), "metadata": maps.Clone(c.metadata),
 		"balance": 0, "currency": nil, "default_source": nil, "delinquent": false, "discount": nil,
 		"invoice_settings":  object{"custom_fields": nil, "default_payment_method": orNull(c.defaultMethod), "footer": nil, "rendering_options": nil},
-		"preferred_locales": []any{}, "tax_exempt": "none", "test_clock": nil,
+		"preferred_locales": append([]string{}, c.locales...), "tax_exempt": "none", "test_clock": nil,
 	}
 }
 
@@ -48,7 +49,7 @@ func orNone(o object) any {
 	return o
 }
 
-var customerParams = []string{"email", "name", "description", "phone", "address[*]", "shipping[*]", "metadata[*]", "invoice_settings[default_payment_method]"}
+var customerParams = []string{"email", "name", "description", "phone", "address[*]", "shipping[*]", "metadata[*]", "preferred_locales[]", "invoice_settings[default_payment_method]"}
 
 // apply changes a customer as a create or an update asks.
 func (c *customer) apply(r *call) *apiError {
@@ -73,6 +74,9 @@ func (c *customer) apply(r *call) *apiError {
 	}
 	if t := r.form.tree("shipping"); t != nil {
 		c.shipping = t
+	}
+	if l := r.form.list("preferred_locales"); l != nil {
+		c.locales = l
 	}
 	c.metadata = metadata
 	return nil

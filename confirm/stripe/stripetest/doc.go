@@ -21,7 +21,8 @@
 //
 // Customers, payment methods of type card, PaymentIntents with automatic
 // capture, charges (to read), refunds, events (to read), the balance and the
-// account. A parameter that Stripe knows and this server does not play is
+// account; Checkout sessions in setup mode with their page, and the SetupIntents
+// that belong to them (to read). A parameter that Stripe knows and this server does not play is
 // refused as unknown rather than ignored, so that nobody relies on it in vain.
 //
 // # A PaymentIntent
@@ -37,6 +38,22 @@
 // Every state but processing and succeeded can be cancelled
 // (docs.stripe.com/payments/paymentintents/lifecycle). Processing is entered
 // only while [Server.HoldCharges] is on.
+//
+// # Saving a card
+//
+// The url of a Checkout session is a page for a browser, /checkout/{id}: a form
+// with the fields number, exp, cvc and postal, all of them inputs of that id, the
+// button save and, where the session has a cancel_url, the link back. It needs no
+// key. Saving a card leads to success_url, to the bank's page first if the card
+// asks, and to the form again, with the reason, if the card is declined or the
+// bank's question failed; the session then stays open. Sessions last 24 hours or
+// until expires_at; there is no timer, so checkout.session.expired is sent when
+// somebody looks at a session whose time is over.
+//
+// The buyer is there when a card is saved: every card that asks on-session asks,
+// those included that are set up already (docs.stripe.com/testing does not say
+// otherwise). What declines at once is not saved; 4000000000000341,
+// 4000008260003178 and 4000008400001629 are, and decline later.
 //
 // # Idempotency
 //

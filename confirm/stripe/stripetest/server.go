@@ -48,6 +48,8 @@ type Server struct {
 	intents   shelf[*intent]
 	charges   shelf[*charge]
 	refunds   shelf[*refund]
+	sessions  shelf[*session]
+	setups    shelf[*setup]
 	events    shelf[*event]
 	questions map[string]*question // by id, answered ones too
 	slow      bool                 // HoldCharges
@@ -117,8 +119,7 @@ func (s *Server) Close() error {
 	return err
 }
 
-// routes lists everything that is played. Checkout sessions and SetupIntents
-// would be further lines here and a file each.
+// routes lists everything that is played.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, e := range []endpoint{
@@ -148,6 +149,12 @@ func (s *Server) routes() http.Handler {
 		{"GET /v1/refunds", paged("payment_intent", "charge"), listRefunds},
 		{"GET /v1/refunds/{id}", nil, retrieveRefund},
 
+		{"POST /v1/checkout/sessions", sessionParams, createSession},
+		{"GET /v1/checkout/sessions", paged("customer", "status"), listSessions},
+		{"GET /v1/checkout/sessions/{id}", nil, retrieveSession},
+		{"POST /v1/checkout/sessions/{id}/expire", nil, expireSession},
+		{"GET /v1/setup_intents/{id}", []string{"client_secret"}, retrieveSetup},
+
 		{"GET /v1/events", paged("type", "types[]"), listEvents},
 		{"GET /v1/events/{id}", nil, retrieveEvent},
 		{"GET /v1/balance", nil, retrieveBalance},
@@ -161,6 +168,8 @@ func (s *Server) routes() http.Handler {
 	}}))
 	mux.HandleFunc("GET /bank/{challenge}", s.showBank)
 	mux.HandleFunc("POST /bank/{challenge}", s.answerBank)
+	mux.HandleFunc("GET /checkout/{id}", s.showCheckout)
+	mux.HandleFunc("POST /checkout/{id}", s.saveCard)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.enter() {
 			panic(http.ErrAbortHandler)
