@@ -18,17 +18,44 @@ type Shop interface {
 	Offers() []offers.Offer
 	Purchase(ctx context.Context, id offers.ID) (offers.Purchase, error)
 	Buyer(ctx context.Context, a offers.Account) (offers.Buyer, error)
-	Press(ctx context.Context, id offers.ID, round int, now time.Time) (offers.Purchase, error)
+	Press(ctx context.Context, id offers.ID, round int, card string, now time.Time) (offers.Purchase, error)
 	BackFromBank(ctx context.Context, id offers.ID, now time.Time) (offers.Purchase, error)
 	Cancel(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
 	Hear(ctx context.Context, h offers.Hint, now time.Time) error
+	Members
 }
 
-// Config of a Counter. All of it is needed but Webhook.
+// Members are what is needed of offers.Shop to register buyers, and for their own pages.
+type Members interface {
+	OpenSession(ctx context.Context, se offers.Session, now time.Time) (token string, err error)
+	Session(ctx context.Context, token string, now time.Time) (offers.Session, error)
+	ProveSession(ctx context.Context, token string, now time.Time) error
+	EndSession(ctx context.Context, token string) error
+	Signup(ctx context.Context, a offers.Account) (offers.Signup, error)
+	EditSignup(ctx context.Context, a offers.Account, now time.Time, edit func(*offers.Signup) error) error
+	SaveCard(ctx context.Context, a offers.Account, page, customer string, card offers.Card, now time.Time) error
+	PreferCard(ctx context.Context, a offers.Account, card string, now time.Time) error
+	RemoveCard(ctx context.Context, a offers.Account, card string, now time.Time) error
+	SetEmail(ctx context.Context, a offers.Account, e offers.Email, now time.Time) error
+	SetAddress(ctx context.Context, a offers.Account, address string, now time.Time) error
+	SetLimits(ctx context.Context, a offers.Account, l offers.Limits, now time.Time) error
+	SetQuiet(ctx context.Context, a offers.Account, q offers.Quiet, now time.Time) error
+	Freeze(ctx context.Context, a offers.Account, by offers.Freezer, now time.Time) error
+	Unfreeze(ctx context.Context, a offers.Account, by offers.Freezer, now time.Time) error
+	Leave(ctx context.Context, a offers.Account, now time.Time) error
+	Dossier(ctx context.Context, a offers.Account) (offers.Dossier, error)
+}
+
+// Config of a Counter. Without Webhook, SignIn and Wallet it does all but what they are
+// for.
 type Config struct {
 	Shop      Shop
 	Till      Till
 	Webhook   Webhook // nil: whatever is posted there is not found
+	SignIn    SignIn  // nil, as a nil Wallet: nobody registers here
+	Wallet    Wallet
+	Terms     Terms
+	Limits    offers.Limits // the shop's own, for buyers to read
 	Mailer    Mailer
 	Links     *Links
 	PublicURL string // where buyers reach the pages, without a slash at the end
@@ -53,17 +80,30 @@ func New(c Config) (*Counter, error) {
 }
 
 // Register has the counter perform what is owed by mail and at the till.
-func (c *Counter) Register(on func(offers.EffectKind, offers.Act)) {
-	on(offers.MailCode, c.mailCode)
-	on(offers.MailLink, c.mailLink)
-	on(offers.MailReceipt, c.mailReceipt)
-	on(offers.MailReason, c.mailReason)
-	on(offers.Prepare, c.prepare)
-	on(offers.Charge, c.charge)
-	on(offers.Look, c.look)
-	on(offers.Heed, c.heed)
-	on(offers.Void, c.void)
-	on(offers.Refund, c.refund)
+func (c *Counter) Register(shop Owing) {
+	shop.On(offers.MailCode, c.mailCode)
+	shop.On(offers.MailLink, c.mailLink)
+	shop.On(offers.MailReceipt, c.mailReceipt)
+	shop.On(offers.MailReason, c.mailReason)
+	shop.On(offers.Prepare, c.prepare)
+	shop.On(offers.Charge, c.charge)
+	shop.On(offers.Look, c.look)
+	shop.On(offers.Heed, c.heed)
+	shop.On(offers.Void, c.void)
+	shop.On(offers.Refund, c.refund)
+	if c.Wallet != nil {
+		shop.OnSaving(c.saving)
+		shop.OnDetach(c.forgetCard)
+		shop.OnLeft(c.forgetCustomer)
+	}
+}
+
+// Owing is what is needed of offers.Shop to perform what is owed.
+type Owing interface {
+	On(kind offers.EffectKind, act offers.Act)
+	OnSaving(act func(ctx context.Context, a offers.Account, page string) (over bool, err error))
+	OnDetach(act func(ctx context.Context, card string) error)
+	OnLeft(act func(ctx context.Context, customer string) error)
 }
 
 // linkTo is the address in the mail.

@@ -69,6 +69,20 @@ func (p *pages) codeMail(say words.Words, pur offers.Purchase) Mail {
 	return p.write(l)
 }
 
+// proofMail proves an address. The code stands in the subject too, where a phone shows
+// it without opening the mail.
+func (p *pages) proofMail(say words.Words, handle, code string) Mail {
+	l := letter{
+		Lang:    say.Lang,
+		Subject: say.Say("mail.proof.subject", map[string]any{"Code": code}),
+		Hello:   say.Say("mail.hello", map[string]any{"Handle": handle}),
+		Text:    say.Say("mail.proof.text", nil),
+		Code:    code,
+		Notes:   []string{say.Say("mail.proof.until", nil), say.Say("mail.proof.not_me", nil)},
+	}
+	return p.write(l)
+}
+
 func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string, until time.Time) Mail {
 	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": clockTime(until)}
 	l := letterTo(say, pur, "link", args)
@@ -89,7 +103,7 @@ func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer
 func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, link string) Mail {
 	title := say.Say("reason."+string(why)+".title", nil)
 	l := letterTo(say, pur, "reason", map[string]any{"Reason": title, "Title": pur.Title})
-	text := say.Say("reason."+string(why)+".text", overArgs(say, pur.Over))
+	text := say.Say("reason."+string(why)+".text", reasonArgs(say, pur.Over, pur.QuietUntil))
 	l.Text = title + ". " + text
 	if strings.HasSuffix(title, "?") {
 		l.Text = text

@@ -43,6 +43,17 @@ var letters = map[string]func(*world){
 		w.limit(offers.Limits{Month: offers.Amounts{{Minor: 20000, Currency: "USD"}}})
 		w.coded()
 	},
+	"quiet_hours": func(w *world) { // nor hours
+		w.quiet(someQuiet)
+		w.coded()
+	},
+	"not_charged": func(w *world) {
+		_, token := w.mailed()
+		w.idle = true
+		w.press(token)
+		w.now, w.idle = w.now.Add(time.Hour), false
+		w.settle()
+	},
 	"refunded": func(w *world) {
 		p, token := w.mailed()
 		w.post("/c/" + token)

@@ -2,7 +2,6 @@ package confirm
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"embed"
 	"errors"
@@ -48,7 +47,13 @@ type view struct {
 	Refresh                 int      // seconds until the page looks again; 0: never
 	Offers                  []card
 	OffersTitle             string
+	Problem                 string // what was wrong with what was typed
+	Sections                []section
+	Hint                    hint
 }
+
+// A hint says what else can be done, and where.
+type hint struct{ Text, To, Label string }
 
 // A line says one thing about a purchase.
 type line struct {
@@ -60,6 +65,35 @@ type line struct {
 type button struct {
 	To, Label string
 	Quiet     bool
+	Legend    string   // of the cards
+	Cards     []choice // to choose one from, sent with the form
+}
+
+// A section is a part of a page with a heading of its own.
+type section struct {
+	Title, Text string
+	Forms       []form
+	Links       []line // a label, and the address as its value
+}
+
+// A form asks for something.
+type form struct {
+	To, Legend, Hint, Consent, Button string
+	Label                             string // of the button, for those who hear the page
+	Quiet, Narrow                     bool   // Narrow: a line with a small button
+	Hidden                            hidden
+	Fields                            []field
+}
+
+// hidden is what a form sends without asking.
+type hidden struct{ Name, Value string }
+
+// A field is where something is typed.
+type field struct {
+	Name, Label, Hint, Value string
+	Type, Auto, Mode         string // HTML's type, autocomplete and inputmode
+	Max, Lines               int    // characters; lines, 0 for an input of one
+	Required                 bool
 }
 
 // A card is an offer on the first page.
@@ -76,6 +110,7 @@ func (c *Counter) Handler() http.Handler {
 	page("POST /c/{token}", c.press)
 	page("POST /c/{token}/cancel", c.cancel)
 	page("POST /c/{token}/bank", c.backFromBank)
+	c.joinRoutes(page)
 	page("/", func(http.ResponseWriter, *http.Request) error { return &offers.Refusal{Reason: pageNotFound} })
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
@@ -108,6 +143,7 @@ const (
 
 // statuses of the reasons that are no matter of a purchase's state.
 var statuses = map[offers.Reason]int{
+	signInLost: http.StatusBadRequest, signInFailed: http.StatusForbidden,
 	noLink: http.StatusNotFound, pageNotFound: http.StatusNotFound, pageForeign: http.StatusForbidden,
 	offers.LinkExpired: http.StatusGone, offers.LinkReplaced: http.StatusGone, broken: http.StatusInternalServerError,
 }
@@ -132,8 +168,9 @@ func (c *Counter) secure(next http.Handler) http.Handler {
 	})
 }
 
-// maxForm bounds what a form may send, in bytes: our forms send nothing.
-const maxForm = 4 << 10
+// maxForm bounds what a form may send, in bytes: an address of 400 characters, each of
+// which may be twelve bytes on the way.
+const maxForm = 8 << 10
 
 // log writes a line for each request: its pattern, for the path holds a token.
 func (c *Counter) log(next http.Handler) http.Handler {
@@ -183,7 +220,7 @@ func (c *Counter) reasonView(say words.Words, why offers.Reason, args map[string
 	switch why {
 	case offers.AlreadyPaid, offers.WasRefunded:
 		kind = "good"
-	case offers.WasCancelled, offers.BuyerStopped, offers.BuyerFrozen: // as the buyer wished
+	case offers.WasCancelled, offers.BuyerStopped, offers.BuyerFrozen, offers.QuietHours: // as the buyer wished
 		kind = ""
 	}
 	return view{Lang: say.Lang, Kind: kind, Title: say.Say("reason."+string(why)+".title", nil), Text: say.Say("reason."+string(why)+".text", args)}
@@ -270,7 +307,7 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 	rows := details(say, p, b)
 	total := map[string]any{"Total": p.Total.Format(say.Lang)}
 	bad := func(why offers.Reason) (int, view) {
-		v := c.reasonView(say, why, overArgs(say, p.Over))
+		v := c.reasonView(say, why, reasonArgs(say, p.Over, p.QuietUntil))
 		v.Rows = rows
 		return cmp.Or(statuses[why], http.StatusOK), v
 	}
@@ -303,6 +340,12 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 	case offers.Refunded:
 		return bad(offers.WasRefunded)
 	case offers.Expired:
+		switch {
+		case p.Reason == offers.NotCharged && p.Held > 0: // what the last try came to is not known yet
+			return ok(view{Kind: "wait", Title: say.Say("page.stopping.title", nil), Text: say.Say("page.stopping.text", nil), Refresh: graceRefresh})
+		case p.Reason == offers.NotCharged:
+			return bad(offers.NotCharged)
+		}
 		return bad(offers.LinkExpired)
 	case offers.Cancelled:
 		return bad(offers.WasCancelled)
@@ -321,16 +364,17 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		return ok(view{Title: say.Say("page.soon.title", nil), Text: say.Say("page.soon.text", nil)})
 	}
 
-	if p.State == offers.Declined {
-		_, v := bad(p.Reason)
-		v.Buttons = []button{{To: here, Label: say.Say("page.declined.again", total)},
-			{To: here + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}}
-		v.Note = c.left(say, p)
-		return http.StatusOK, v
+	if until, quiet := b.Quiet.At(c.Now()); quiet {
+		return http.StatusOK, c.refusedView(say, p, b, here, offers.QuietHours, &offers.QuietHoursError{Until: until})
 	}
-	return ok(view{Title: say.Say("page.confirm.title", nil), Text: c.left(say, p), Note: say.Say("page.confirm.note", nil),
-		Buttons: []button{{To: here, Label: say.Say("page.confirm.button", total)},
-			{To: here + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}}})
+	v := view{Lang: say.Lang, Title: say.Say("page.confirm.title", nil), Text: c.left(say, p), Note: say.Say("page.confirm.note", nil), Rows: rows}
+	label := "page.confirm.button"
+	if p.State == offers.Declined {
+		_, v = bad(p.Reason)
+		v.Note, label = c.left(say, p), "page.declined.again"
+	}
+	c.offerToPay(&v, say, p, b, here, label)
+	return http.StatusOK, v
 }
 
 // graceView lets the buyer take back what was confirmed, for as long as that can be.
@@ -351,9 +395,10 @@ func (c *Counter) graceView(say words.Words, p offers.Purchase, here string) vie
 // seconds: seldom enough to find the button.
 const graceRefresh = 30
 
-// overArgs are what the words for a limit need.
-func overArgs(say words.Words, over offers.OverLimit) map[string]any {
-	return map[string]any{"Limit": over.Limit.Format(say.Lang), "Left": over.Left.Format(say.Lang), "Currency": over.Limit.Currency}
+// reasonArgs are what the words for a limit and for quiet hours need.
+func reasonArgs(say words.Words, over offers.OverLimit, quiet time.Time) map[string]any {
+	return map[string]any{"Limit": over.Limit.Format(say.Lang), "Left": over.Left.Format(say.Lang), "Currency": over.Limit.Currency,
+		"Until": quiet.Format("15:04 (UTC-07:00)")} // by the buyer's clocks
 }
 
 // left says until when the link is valid.
@@ -403,66 +448,6 @@ func brand(s string) string {
 		return name
 	}
 	return s
-}
-
-// A press waits this long for its outcome before it shows the waiting page.
-const (
-	pressWait = 8 * time.Second
-	pressLook = 50 * time.Millisecond
-)
-
-// press is the click that charges.
-func (c *Counter) press(w http.ResponseWriter, r *http.Request) error {
-	p, b, say, round, err := c.behind(r)
-	if err != nil {
-		return err
-	}
-	p, err = c.Shop.Press(r.Context(), p.ID, round, c.Now())
-	if done, err := c.refused(w, r, say, p, b, err); done || err != nil {
-		return err
-	}
-	if !p.Revocable(c.Now()) {
-		c.waitFor(r.Context(), p.ID, offers.Confirmed)
-	}
-	http.Redirect(w, r, "/c/"+r.PathValue("token"), http.StatusSeeOther)
-	return nil
-}
-
-// refused shows a refusal in the buyer's own language.
-func (c *Counter) refused(w http.ResponseWriter, r *http.Request, say words.Words, p offers.Purchase, b offers.Buyer, err error) (bool, error) {
-	var no *offers.Refusal
-	if !errors.As(err, &no) {
-		return false, err
-	}
-	v := c.reasonView(say, no.Reason, nil)
-	var over *offers.OverLimit
-	if errors.As(err, &over) {
-		v = c.reasonView(say, no.Reason, overArgs(say, *over))
-		v.Note = say.Say("page.limit.again", nil) + " " + c.left(say, p)
-		v.Buttons = []button{{To: "/c/" + r.PathValue("token"), Label: say.Say("page.declined.again", map[string]any{"Total": p.Total.Format(say.Lang)})},
-			{To: "/c/" + r.PathValue("token") + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}}
-	}
-	v.Rows = details(say, p, b)
-	c.render(w, r, statusOf(no.Reason), v)
-	return true, nil
-}
-
-// waitFor waits for a purchase to leave a state, for a while.
-func (c *Counter) waitFor(ctx context.Context, id offers.ID, leave offers.State) {
-	ctx, cancel := context.WithTimeout(ctx, pressWait)
-	defer cancel()
-	tick := time.NewTicker(pressLook)
-	defer tick.Stop()
-	for {
-		if p, err := c.Shop.Purchase(ctx, id); err != nil || p.State != leave {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
 }
 
 // cancel takes the purchase back.

@@ -41,7 +41,7 @@ var scenes = []struct {
 	}},
 	{"wait", 200, func(w *world) *httptest.ResponseRecorder {
 		p, token := w.mailed()
-		if _, err := w.shop.Press(context.Background(), p.ID, p.Round, w.now); err != nil {
+		if _, err := w.shop.Press(context.Background(), p.ID, p.Round, "", w.now); err != nil {
 			w.t.Fatal(err)
 		}
 		return w.ask("GET", "/c/"+token)
@@ -116,7 +116,7 @@ var scenes = []struct {
 	{"frozen", 200, func(w *world) *httptest.ResponseRecorder {
 		_, token := w.mailed()
 		w.idle = true
-		if err := w.shop.Freeze(context.Background(), ann, w.now); err != nil {
+		if err := w.shop.Freeze(context.Background(), ann, offers.ByShop, w.now); err != nil {
 			w.t.Fatal(err)
 		}
 		return w.ask("GET", "/c/"+token)
@@ -522,5 +522,6 @@ func allReasons() []offers.Reason {
 		offers.CodeExpired, offers.CodeUnknown, offers.NotYourCode, offers.NotYet, offers.LinkExpired, offers.LinkReplaced,
 		offers.CardDeclined, offers.CardUnusable, offers.MailRefused, offers.Unreachable, offers.AlreadyPaid, offers.TooLate,
 		offers.WasCancelled, offers.WasRefunded, offers.NotPaid, offers.BuyerStopped, offers.InsufficientFunds, offers.CardExpired,
-		offers.IncorrectCVC, offers.CardLimit, offers.CardNotSupported, offers.AuthenticationFailed, offers.ProcessingError}
+		offers.IncorrectCVC, offers.CardLimit, offers.CardNotSupported, offers.AuthenticationFailed, offers.ProcessingError,
+		offers.CardUnknown, offers.NotCharged, offers.QuietHours}
 }

@@ -89,12 +89,12 @@ func open(t *testing.T, card string) *counter {
 	must(err)
 	c.shop, err = offers.NewShop(c.st, offers.Settings{CodeKey: codeKey, Times: offers.DefaultTimes, Log: log, Now: c.clock})
 	must(err)
-	till, err := stripe.New(stripe.Config{APIURL: c.stripe.URL(), Key: c.stripe.Key(), Now: c.clock, Log: log})
+	till, err := stripe.New(stripe.Config{Rate: 10_000, EndpointRate: 10_000, APIURL: c.stripe.URL(), Key: c.stripe.Key(), Now: c.clock, Log: log})
 	must(err)
 	counter, err := confirm.New(confirm.Config{Shop: c.shop, Till: till, Mailer: anyMail{}, Links: links, PublicURL: "https://shop.example",
 		Webhook: stripe.NewWebhook(till, []string{"whsec_new", c.stripe.WebhookSecret()}), Now: c.clock, Log: log})
 	must(err)
-	counter.Register(c.shop.On)
+	counter.Register(c.shop)
 	for kind, ev := range map[offers.EffectKind]offers.EventKind{
 		offers.Reply: offers.ReplySent, offers.ReplyReason: offers.EffectDone, offers.Thank: offers.EffectDone,
 	} {
@@ -163,7 +163,7 @@ func (c *counter) mailed(post string) offers.Purchase {
 
 func (c *counter) press(p offers.Purchase) {
 	c.t.Helper()
-	if _, err := c.shop.Press(c.t.Context(), p.ID, p.Round, c.clock()); err != nil {
+	if _, err := c.shop.Press(c.t.Context(), p.ID, p.Round, "", c.clock()); err != nil {
 		c.t.Fatal(err)
 	}
 	c.settle()

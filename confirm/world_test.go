@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,9 +57,9 @@ type prompt struct {
 	w *world
 }
 
-func (p prompt) Press(ctx context.Context, id offers.ID, round int, now time.Time) (offers.Purchase, error) {
+func (p prompt) Press(ctx context.Context, id offers.ID, round int, card string, now time.Time) (offers.Purchase, error) {
 	defer p.w.settle()
-	return p.Shop.Press(ctx, id, round, now)
+	return p.Shop.Press(ctx, id, round, card, now)
 }
 
 func (p prompt) BackFromBank(ctx context.Context, id offers.ID, now time.Time) (offers.Purchase, error) {
@@ -83,12 +84,13 @@ func newWorld(t testing.TB) *world {
 	}
 	w.Counter, err = New(Config{
 		Shop: prompt{w.shop, w}, Till: w.till, Mailer: w.mailer, Links: links, PublicURL: publicURL + "/", Now: now,
+		SignIn: &fakeNetwork{}, Wallet: &fakeWallet{result: map[string]SavingResult{}},
 		Log: slog.New(slog.NewTextHandler(w.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Register(w.shop.On)
+	w.Register(w.shop)
 	for kind, ev := range map[offers.EffectKind]offers.EventKind{
 		offers.Reply: offers.ReplySent, offers.ReplyReason: offers.EffectDone, offers.Thank: offers.EffectDone,
 	} {
@@ -264,6 +266,40 @@ func (w *world) post(path string) *httptest.ResponseRecorder {
 		return w.ask(http.MethodGet, rec.Header().Get("Location"))
 	}
 	return rec
+}
+
+// choose presses the button with a card chosen, and follows.
+func (w *world) choose(path, card string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	rec := w.send(path, url.Values{"card": {card}}.Encode())
+	if rec.Code == http.StatusSeeOther {
+		return w.ask(http.MethodGet, rec.Header().Get("Location"))
+	}
+	return rec
+}
+
+// send posts a form's content.
+func (w *world) send(path, form string) *httptest.ResponseRecorder {
+	w.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, publicURL+path, strings.NewReader(form))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	rec := httptest.NewRecorder()
+	w.handler.ServeHTTP(rec, r)
+	return rec
+}
+
+// owns gives ann these cards.
+func (w *world) owns(cards ...offers.Card) {
+	w.t.Helper()
+	b, err := w.shop.Buyer(context.Background(), ann)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b.Cards = cards
+	if err := w.shop.Register(context.Background(), b, w.now); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // golden compares with a file in testdata.

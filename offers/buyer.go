@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/mail"
 	"slices"
 	"time"
 
@@ -41,21 +40,25 @@ type Buyer struct {
 	Cards      []Card    `json:"cards"`    // the first is the one that pays
 	Address    string    `json:"address,omitempty"`
 	Registered time.Time `json:"registered"`
+	Terms      Consent   `json:"terms,omitzero"`   // what they have agreed to; zero where the operator registered them
 	Limits     Limits    `json:"limits,omitzero"`  // their own, below the shop's
+	Quiet      Quiet     `json:"quiet,omitzero"`   // hours in which nothing is sold to them
 	Stopped    time.Time `json:"stopped,omitzero"` // since when nothing is sold or charged to them, and nothing said
 	Frozen     bool      `json:"frozen,omitempty"` // it was stopped here, and no post of theirs takes that back
+	FrozenBy   Freezer   `json:"frozen_by,omitempty"`
+	LeavingAt  time.Time `json:"leaving_at,omitzero"` // since when all of the account is being erased
 
 	version int64
 }
 
-// A Card as a person knows it again. The number itself is only at Stripe.
-type Card struct {
-	ID    string `json:"id"` // Stripe's payment method
-	Brand string `json:"brand"`
-	Last4 string `json:"last4"`
-	Month int    `json:"month,omitempty"` // until the end of which it is good; 0: not known
-	Year  int    `json:"year,omitempty"`  // of four digits
-}
+// A Freezer is who froze a buyer. What the shop froze the buyer cannot lift.
+type Freezer string
+
+// Who freezes a buyer.
+const (
+	ByShop  Freezer = "shop"
+	ByBuyer Freezer = "buyer"
+)
 
 // LogValue shows nothing of the buyer but the account.
 func (b Buyer) LogValue() slog.Value { return slog.StringValue(b.Account.String()) }
@@ -89,14 +92,14 @@ func (b Buyer) Validate() error {
 	if b.Account.Network == "" || b.Account.ID == "" || len(b.Account.String()) > 100 {
 		errs = append(errs, errors.New("account: a network and the account's number there are needed"))
 	}
-	if a, err := mail.ParseAddress(string(b.Email)); err != nil || a.Address != string(b.Email) || len(b.Email) > 254 {
+	if !ValidEmail(b.Email) {
 		errs = append(errs, errors.New("email: not an e-mail address"))
 	}
 	if b.Customer == "" {
 		errs = append(errs, errors.New("customer: Stripe's customer id is needed"))
 	}
-	if len(b.Cards) == 0 || len(b.Cards) > 10 {
-		errs = append(errs, errors.New("cards: between 1 and 10 are needed"))
+	if len(b.Cards) == 0 || len(b.Cards) > MaxCards {
+		errs = append(errs, fmt.Errorf("cards: between 1 and %d are needed", MaxCards))
 	}
 	for _, c := range b.Cards {
 		if c.ID == "" {

@@ -141,7 +141,7 @@ func (c *shardCheck) effect(o store.Effect) {
 	switch {
 	case o.Kind == forgetRecord:
 		var body forgetEffect
-		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != forgetRecord+"/"+body.Key {
+		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != body.id() {
 			unreadable(cmp.Or(err, errOtherName))
 		}
 	case o.Kind == forgetSpent:
@@ -151,8 +151,8 @@ func (c *shardCheck) effect(o store.Effect) {
 		} else if c.placed(o.ID, body.Account.Shard()) {
 			c.forgets[o.ID] = true
 		}
-	case o.Kind == replyAnswer || o.Kind == resumeWishes || o.Kind == cancelWishes:
-		if whose, ok := ownerOf(o); !ok || whose == (Account{}) {
+	case slices.Contains([]string{replyAnswer, resumeWishes, cancelWishes, lookCard, dropCard, leaveAccount}, o.Kind):
+		if whose, ok := accountOf(o); !ok || whose == (Account{}) {
 			unreadable(errors.New("it names no account"))
 		} else {
 			c.placed(o.ID, whose.Shard())

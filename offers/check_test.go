@@ -80,7 +80,7 @@ func (p *play) step(n int) {
 		}
 	case 5, 6, 7:
 		if bought.ID != "" {
-			_, _ = p.Press(ctx, bought.ID, p.rnd.IntN(2)+bought.Round/2, p.now)
+			_, _ = p.Press(ctx, bought.ID, p.rnd.IntN(2)+bought.Round/2, "", p.now)
 			_, _ = p.BackFromBank(ctx, bought.ID, p.now)
 		}
 	case 8:
@@ -101,9 +101,9 @@ func (p *play) step(n int) {
 		case 1:
 			_, _ = p.CancelAll(ctx, who, p.now)
 		case 3:
-			_ = p.Freeze(ctx, who, p.now)
+			_ = p.Freeze(ctx, who, ByShop, p.now)
 		case 4, 5, 6:
-			_ = p.Unfreeze(ctx, who, p.now)
+			_ = p.Unfreeze(ctx, who, ByShop, p.now)
 		case 2:
 			_, _ = p.Erase(ctx, account(p.rnd.IntN(players)), p.now)
 		default:

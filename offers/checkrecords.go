@@ -95,6 +95,21 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		} else {
 			c.placed(r.Key, id.Shard())
 		}
+	case "signup":
+		if !c.placed(r.Key, shardOfAccount(name)) {
+			return
+		}
+		if u, err := readSignup(r, Account{}); err != nil {
+			unreadable("sign-up", err)
+		} else if u.Account.String() != name {
+			unreadable("sign-up", errOtherName)
+		}
+	case "session":
+		if se, err := readSession(r); err != nil {
+			unreadable("session", err)
+		} else if se.Account != (Account{}) {
+			c.placed(r.Key, se.Account.Shard())
+		}
 	case "aside":
 		c.placed(r.Key, store.ShardOf(name))
 	case "answer", "event", "store", "held", "cursor":
@@ -204,7 +219,7 @@ func (c *shardCheck) waitsFor(p Purchase) string {
 	switch {
 	case !p.Deadline().IsZero() && !owes(deadline(p)):
 		return "nobody looks after its deadline: it stays so for ever"
-	case p.State == Confirmed && !owes(Effect{Kind: Charge, N: p.Attempt}):
+	case p.State == Confirmed && c.shop.Now().Before(p.Deadline()) && !owes(Effect{Kind: Charge, N: p.Attempt}):
 		return "its charge is not owed: the buyer has pressed and nothing happens"
 	case p.State.Ended() && p.State != Paid && p.Held > 0 && !owes(Effect{Kind: Void}) && !owes(Effect{Kind: Prepare}):
 		return "nobody cancels its payment: its units never come back"

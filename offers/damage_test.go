@@ -39,7 +39,7 @@ func newDamaged(t *testing.T) *damaged {
 	if _, err := s.Cancel(t.Context(), d.ended.ID, account(1), s.now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Press(t.Context(), d.confirmed.ID, 1, s.now); err != nil {
+	if _, err := s.Press(t.Context(), d.confirmed.ID, 1, "", s.now); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.RefundPurchase(t.Context(), d.refunding.ID, s.now); err != nil {

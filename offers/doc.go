@@ -69,6 +69,7 @@
 //	           BankAsks     → challenged
 //	           ChargeFailed → declined
 //	           IntentVoided → refused
+//	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled (within the grace)
 //	           BuyerBarred  → cancelled (before its charge)
 //	challenged Charged      → paid
@@ -126,6 +127,20 @@
 //     the same time never exceed a limit together, and a crash between the two commits
 //     counts too much for a while, never too little.
 //   - It is only counted while there is a limit for a day or a month.
+//
+// In a buyer's [Quiet] hours nothing is sold to them: neither by a wish nor by a press.
+//
+// # Paying
+//
+// A press is paid with the card that the purchase has, or with another one of its
+// buyer's that is chosen with the press; that is committed with it, so that each attempt
+// at the charge has one card. A card that is not the buyer's own at that moment pays
+// nothing.
+//
+// Nobody is charged long after the press: [Times.Answer] after it, or after its grace, the
+// purchase expires, and the payment is cancelled at Stripe. Which of the two came first
+// is decided there; what was taken after all makes it paid. The buyer is told that
+// nothing was charged when that is certain, and not before.
 //
 // # Stopping, and taking back
 //

@@ -230,6 +230,26 @@ func (s *Shop) eraseAccount(ctx context.Context, a Account, erased *Erased) erro
 			return err
 		}
 	}
+	err = s.scan(ctx, a.Shard(), "session/", func(r store.Record) error {
+		if se, err := readSession(r); err != nil || se.Account != a {
+			return nil // Check finds what cannot be read
+		}
+		n, err := s.removeForgotten(ctx, a.Shard(), forgetEffect{Key: r.Key})
+		erased.Records += n
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	u, err := s.Signup(ctx, a)
+	if err != nil {
+		return err
+	}
+	n, err := s.removeForgotten(ctx, a.Shard(), u.forgotten())
+	if err != nil {
+		return err
+	}
+	erased.Records += n
 	for _, key := range append(stray, buyerKey(a)) {
 		n, err := s.remove(ctx, a.Shard(), key)
 		if err != nil {
@@ -240,17 +260,22 @@ func (s *Shop) eraseAccount(ctx context.Context, a Account, erased *Erased) erro
 	return nil
 }
 
-// ownerOf is the account that an effect of an account belongs to.
+// ownerOf is the account that an effect goes with when the account is erased.
 func ownerOf(e store.Effect) (a Account, ok bool) {
 	switch e.Kind {
-	case replyAnswer, resumeWishes, cancelWishes, forgetSpent:
-		var body struct {
-			Account Account `json:"account"`
-		}
-		err := json.Unmarshal(e.Body, &body)
-		return body.Account, err == nil
+	case replyAnswer, resumeWishes, cancelWishes, lookCard, dropCard, forgetSpent:
+		return accountOf(e)
 	}
 	return Account{}, false
+}
+
+// accountOf is the account that an effect of an account names.
+func accountOf(e store.Effect) (a Account, ok bool) {
+	var body struct {
+		Account Account `json:"account"`
+	}
+	err := json.Unmarshal(e.Body, &body)
+	return body.Account, err == nil
 }
 
 // eachOwed shows all effects of a shard.

@@ -39,7 +39,7 @@ func (s *shop) annEchoes(p Purchase) Purchase {
 
 func (s *shop) annPresses(p Purchase) {
 	s.t.Helper()
-	if _, err := s.Press(s.t.Context(), p.ID, 1, s.now); err != nil {
+	if _, err := s.Press(s.t.Context(), p.ID, 1, "", s.now); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	IntentFailed EventKind = "IntentFailed" // no payment can be prepared: Reason
 	LinkMailed   EventKind = "LinkMailed"   // the mail server accepted the link
 	LinkUnmailed EventKind = "LinkUnmailed" // the mail server refuses it for good
-	LinkPressed  EventKind = "LinkPressed"  // the buyer pressed the button of link Round
+	LinkPressed  EventKind = "LinkPressed"  // the buyer pressed the button of link Round, to pay with Card (zero: as before); Reason if that cannot be
 	Charged      EventKind = "Charged"      // the money was taken
 	BankAsks     EventKind = "BankAsks"     // the buyer must go to URL
 	BankLeft     EventKind = "BankLeft"     // the buyer is back from there

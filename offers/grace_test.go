@@ -148,7 +148,7 @@ func TestChargeGoesOnAfterACrash(t *testing.T) {
 		if err := s.Perform(t.Context(), leases[0]); err == nil || s.charges() != 1 {
 			t.Fatalf("%v with %d charges", err, s.charges())
 		}
-		if err := s.Freeze(t.Context(), account(1), s.now); err != nil {
+		if err := s.Freeze(t.Context(), account(1), ByShop, s.now); err != nil {
 			t.Fatal(err)
 		}
 		s.now = s.now.Add(time.Minute)
@@ -196,7 +196,7 @@ func TestFreeze(t *testing.T) {
 		s.register(1)
 		confirmed, mailed := s.mailed(1, "1"), s.mailed(1, "2")
 		s.presses(confirmed)
-		if err := s.Freeze(t.Context(), account(1), s.now); err != nil {
+		if err := s.Freeze(t.Context(), account(1), ByShop, s.now); err != nil {
 			t.Fatal(err)
 		}
 		wantRefusal(t, s.press(mailed), BuyerFrozen)
@@ -218,7 +218,7 @@ func TestFreeze(t *testing.T) {
 		}
 		_, err := s.Wish(t.Context(), Wish{Post: "3", Account: account(1), Offer: "buytee"}, s.now)
 		wantRefusal(t, err, BuyerFrozen)
-		if err := s.Unfreeze(t.Context(), account(1), s.now); err != nil {
+		if err := s.Unfreeze(t.Context(), account(1), ByShop, s.now); err != nil {
 			t.Fatal(err)
 		}
 		s.now = s.now.Add(time.Second)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"hashtill/store"
@@ -17,6 +18,9 @@ const (
 	resumeWishes = "resume" // of a buyer who has registered
 	cancelWishes = "cancel" // of an account that said stop
 	forgetRecord = "forget" // of what nobody brings again any more
+	dropCard     = "detach" // a card, at Stripe
+	lookCard     = "card"   // whether a card was saved on a page
+	leaveAccount = "leave"  // erase the account, here and at Stripe
 )
 
 // An Answer is owed to a post that is no wish: help was asked for, something was
@@ -34,6 +38,8 @@ type Answer struct {
 type accountEffect struct {
 	Account Account   `json:"account"`
 	At      time.Time `json:"at"` // wishes after that are not meant
+
+	Customer string `json:"customer,omitempty"` // of one who leaves
 }
 
 // Buyer reads what is known of an account; the zero Buyer where nothing is.
@@ -55,7 +61,11 @@ func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 	return s.editBuyer(ctx, b.Account, resumeWishes, now, func(old *Buyer) bool {
 		renewed := b
 		renewed.Registered, renewed.version = now, old.version
-		renewed.Stopped, renewed.Frozen, renewed.Limits = old.Stopped, old.Frozen, old.Limits
+		renewed.Stopped, renewed.Frozen, renewed.FrozenBy, renewed.LeavingAt = old.Stopped, old.Frozen, old.FrozenBy, old.LeavingAt
+		renewed.Limits, renewed.Quiet = old.Limits, old.Quiet
+		if b.Terms == (Consent{}) {
+			renewed.Terms = old.Terms
+		}
 		renewed.Handle = cmp.Or(b.Handle, old.Handle)
 		renewed.Lang = cmp.Or(b.Lang, old.Lang)
 		renewed.Address = cmp.Or(b.Address, old.Address)
@@ -94,12 +104,12 @@ func (s *Shop) Start(ctx context.Context, a Account, now time.Time) error {
 // Freeze is a [Shop.Stop] that no post takes back: whoever has got hold of the
 // account on the network cannot lift it. It is for the operator, and for the buyer's
 // own pages.
-func (s *Shop) Freeze(ctx context.Context, a Account, now time.Time) error {
+func (s *Shop) Freeze(ctx context.Context, a Account, by Freezer, now time.Time) error {
 	return s.editBuyer(ctx, a, cancelWishes, now, func(b *Buyer) bool {
-		if b.Frozen {
+		if b.Frozen && (by == ByBuyer || b.FrozenBy == ByShop) {
 			return false
 		}
-		b.Account, b.Frozen = a, true
+		b.Account, b.Frozen, b.FrozenBy = a, true, by
 		if b.Stopped.IsZero() || now.After(b.Stopped) {
 			b.Stopped = now
 		}
@@ -107,15 +117,107 @@ func (s *Shop) Freeze(ctx context.Context, a Account, now time.Time) error {
 	})
 }
 
-// Unfreeze takes back a Freeze, and whatever Stop there was.
-func (s *Shop) Unfreeze(ctx context.Context, a Account, now time.Time) error {
-	return s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
-		if b.Stopped.IsZero() {
+// Unfreeze takes back a Freeze, and whatever Stop there was. A *[Refusal] says that the
+// shop has frozen what the buyer asks to lift.
+func (s *Shop) Unfreeze(ctx context.Context, a Account, by Freezer, now time.Time) error {
+	no := false
+	err := s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
+		no = by == ByBuyer && (b.Frozen && b.FrozenBy != ByBuyer || !b.LeavingAt.IsZero())
+		if no || b.Stopped.IsZero() {
 			return false
 		}
-		b.Stopped, b.Frozen = time.Time{}, false
+		b.Stopped, b.Frozen, b.FrozenBy = time.Time{}, false, ""
 		return true
 	})
+	if err == nil && no {
+		err = &Refusal{BuyerFrozen}
+	}
+	return err
+}
+
+// editRegistered changes what is known of a buyer. ErrNotFound says that the account
+// has not registered.
+func (s *Shop) editRegistered(ctx context.Context, a Account, now time.Time, edit func(*Buyer) error) error {
+	var no error
+	err := s.editBuyer(ctx, a, "", now, func(b *Buyer) bool {
+		switch {
+		case b.Registered.IsZero():
+			no = fmt.Errorf("buyer %s: %w", a, ErrNotFound)
+		case !b.LeavingAt.IsZero():
+			no = &Refusal{Leaving}
+		default:
+			no = edit(b)
+		}
+		return no == nil
+	})
+	return cmp.Or(no, err)
+}
+
+// SetEmail sets where a buyer's mails go. That it is theirs was proven before.
+func (s *Shop) SetEmail(ctx context.Context, a Account, e Email, now time.Time) error {
+	return s.editRegistered(ctx, a, now, func(b *Buyer) error {
+		if !ValidEmail(e) {
+			return &Refusal{EmailInvalid}
+		}
+		b.Email = e
+		return nil
+	})
+}
+
+// SetAddress sets where what a buyer buys is delivered to; "" forgets it.
+func (s *Shop) SetAddress(ctx context.Context, a Account, address string, now time.Time) error {
+	return s.editRegistered(ctx, a, now, func(b *Buyer) error {
+		if !ValidAddress(address) {
+			return &Refusal{AddressInvalid}
+		}
+		b.Address = address
+		return nil
+	})
+}
+
+// PreferCard makes a card of a buyer the one that pays.
+func (s *Shop) PreferCard(ctx context.Context, a Account, card string, now time.Time) error {
+	return s.editRegistered(ctx, a, now, func(b *Buyer) error {
+		c, ok := b.Card(card)
+		if !ok {
+			return &Refusal{CardUnknown}
+		}
+		rest := slices.DeleteFunc(slices.Clone(b.Cards), func(o Card) bool { return o.ID == card })
+		b.Cards = append([]Card{c}, rest...)
+		return nil
+	})
+}
+
+// RemoveCard forgets a card of a buyer, and owes that it is forgotten at Stripe. It
+// pays nothing any more that is not confirmed yet.
+func (s *Shop) RemoveCard(ctx context.Context, a Account, card string, now time.Time) error {
+	for range maxRaces {
+		b, err := s.Buyer(ctx, a)
+		if err != nil {
+			return err
+		}
+		if _, ok := b.Card(card); !ok {
+			return &Refusal{CardUnknown}
+		}
+		b.Cards = slices.DeleteFunc(slices.Clone(b.Cards), func(c Card) bool { return c.ID == card })
+		value, err := json.Marshal(b)
+		if err != nil {
+			return err
+		}
+		e, err := detachOwed(a, card)
+		if err != nil {
+			return err
+		}
+		c := store.Change{Shard: a.Shard(), Put: []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}}, Owe: []store.Effect{e}}
+		err = s.store.Commit(ctx, c)
+		if err == nil {
+			s.owing(c)
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("buyer %s: lost %d races", a, maxRaces)
 }
 
 // SetLimits sets what a buyer may spend, in the place of the limits before. They hold
@@ -152,19 +254,16 @@ func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, now time.Ti
 		if err != nil {
 			return err
 		}
-		body, err := json.Marshal(accountEffect{a, now})
-		if err != nil {
-			return err
-		}
-		// The time is in the effect's id because versions begin anew when an account
-		// is erased.
-		id := fmt.Sprintf("%s/%s/%d-%d", owe, a, b.version+1, now.UnixMilli())
 		c := store.Change{
 			Shard: a.Shard(),
 			Put:   []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}},
 		}
 		if owe != "" {
-			c.Owe = []store.Effect{{ID: id, Kind: owe, Body: body}}
+			e, err := accountOwes(owe, a, b.version+1, now)
+			if err != nil {
+				return err
+			}
+			c.Owe = []store.Effect{e}
 		}
 		err = s.store.Commit(ctx, c)
 		if err == nil {

@@ -71,6 +71,12 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performAnswer(ctx, l)
 	case resumeWishes, cancelWishes:
 		return s.performAccount(ctx, l)
+	case lookCard:
+		return s.performSaving(ctx, l)
+	case dropCard:
+		return s.performDetach(ctx, l)
+	case leaveAccount:
+		return s.performLeave(ctx, l)
 	case forgetRecord:
 		return s.performForget(ctx, l)
 	case forgetSpent:
@@ -126,6 +132,12 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 // is committed.
 func (s *Shop) beginCharge(ctx context.Context, l store.Lease, p Purchase, b Buyer) (after Purchase, begun bool, err error) {
 	now, settle := s.Now(), &store.Settle{ID: l.ID, Try: l.Try}
+	if !now.Before(p.Deadline()) {
+		// The outbox, or Stripe, was away for so long that nobody expects it any more: what
+		// becomes of the purchase is the deadline's matter.
+		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, now)
+		return p, false, err
+	}
 	// The first to whom an effect is handed out is the first to perform it.
 	if b.Barred() != "" && p.ChargingAt.IsZero() && l.Try == 1 {
 		_, err = s.move(ctx, p.ID, Event{Kind: BuyerBarred, Attempt: p.Attempt}, settle, now)

@@ -107,6 +107,8 @@ const (
 	BuyerStopped  Reason = "stopped"
 	BuyerFrozen   Reason = "frozen"
 	NotAnswered   Reason = "not_answered" // reply or mail took too long
+	QuietHours    Reason = "quiet_hours"  // the buyer wants to be sold nothing at this hour
+	NotCharged    Reason = "not_charged"  // the charge took too long, and was called off
 )
 
 // Which limit on spending stands in the way (see [OverLimit]).
@@ -137,7 +139,7 @@ func (r *Refusal) Error() string { return "refused: " + string(r.Reason) }
 
 // Times are the windows of a purchase, kept with it.
 type Times struct {
-	Answer time.Duration `json:"answer"` // how long a reply or a mail is tried before the purchase is given up
+	Answer time.Duration `json:"answer"` // how long a reply, a mail or a charge is tried before the purchase is given up
 	Echo   time.Duration `json:"echo"`   // how long a code can be reposted
 	Link   time.Duration `json:"link"`   // how long a link is valid, from the mail server's acceptance
 	Invite time.Duration `json:"invite"` // how long a wish waits for its buyer to register
@@ -207,11 +209,12 @@ type Purchase struct {
 	Intent     string    `json:"intent,omitempty"`  // Stripe's, the only one that is ever confirmed
 	BankURL    string    `json:"bank_url,omitempty"`
 	CodeByMail bool      `json:"code_by_mail,omitempty"`
-	Looks      int       `json:"looks,omitempty"`    // how often Stripe was asked how the payment stands
-	LookedAt   time.Time `json:"looked_at,omitzero"` // when the buyer last had us ask
-	Told       []Reason  `json:"told,omitempty"`     // by mail, once each
-	Over       OverLimit `json:"over,omitzero"`      // the limit that a wish was refused for
-	Notices    []Notice  `json:"notices,omitempty"`  // of refunds and disputes, as Stripe told them; they move nothing
+	Looks      int       `json:"looks,omitempty"`      // how often Stripe was asked how the payment stands
+	LookedAt   time.Time `json:"looked_at,omitzero"`   // when the buyer last had us ask
+	Told       []Reason  `json:"told,omitempty"`       // by mail, once each
+	Over       OverLimit `json:"over,omitzero"`        // the limit that a wish was refused for
+	QuietUntil time.Time `json:"quiet_until,omitzero"` // when the hours end that a wish was refused for, by the buyer's clocks
+	Notices    []Notice  `json:"notices,omitempty"`    // of refunds and disputes, as Stripe told them; they move nothing
 
 	AskedAt      time.Time `json:"asked_at"`
 	CodedAt      time.Time `json:"coded_at,omitzero"`
@@ -243,6 +246,8 @@ func (p Purchase) Deadline() time.Time {
 		return p.EchoedAt.Add(p.Times.Answer)
 	case Mailed, Declined:
 		return p.LinkEnds()
+	case Confirmed:
+		return p.GraceEnds().Add(p.Times.Answer)
 	case Challenged:
 		return p.ChallengedAt.Add(p.Times.Link)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	"hashtill/store"
@@ -200,19 +201,29 @@ func (s *Shop) remove(ctx context.Context, shard int, key string) (int, error) {
 
 // forgetEffect is the body of an effect that removes a record of its shard.
 type forgetEffect struct {
-	Key string `json:"key"`
+	Key  string `json:"key"`
+	Once int64  `json:"once,omitempty"` // tells it from that of an earlier record of the key
+}
+
+func (e forgetEffect) id() string {
+	if e.Once == 0 {
+		return forgetRecord + "/" + e.Key
+	}
+	return forgetRecord + "/" + e.Key + "/" + strconv.FormatInt(e.Once, 10)
+}
+
+func (e forgetEffect) owed(due time.Time) store.Effect {
+	body, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // a string and a number
+	}
+	return store.Effect{ID: e.id(), Kind: forgetRecord, Due: due, Body: body}
 }
 
 // forget owes that a record is removed when nobody needs its memory any more.
 func forget(key string, now time.Time) store.Effect { return forgetAt(key, now.Add(postMemory)) }
 
-func forgetAt(key string, due time.Time) store.Effect {
-	body, err := json.Marshal(forgetEffect{key})
-	if err != nil {
-		panic(err) // a string
-	}
-	return store.Effect{ID: forgetRecord + "/" + key, Kind: forgetRecord, Due: due, Body: body}
-}
+func forgetAt(key string, due time.Time) store.Effect { return forgetEffect{Key: key}.owed(due) }
 
 func (s *Shop) performForget(ctx context.Context, l store.Lease) error {
 	var body forgetEffect

@@ -85,7 +85,7 @@ func (s *shop) buy(n int, post string) Purchase {
 		s.t.Fatal(err)
 	}
 	s.settle()
-	if _, err := s.Press(s.t.Context(), p.ID, 1, s.now); err != nil {
+	if _, err := s.Press(s.t.Context(), p.ID, 1, "", s.now); err != nil {
 		s.t.Fatal(err)
 	}
 	s.settle()
@@ -303,7 +303,7 @@ func (s *shop) buyTrying(n int, post string) Purchase {
 	}
 	s.try()
 	s.try()
-	if _, err := s.Press(s.t.Context(), p.ID, 1, s.now); err != nil {
+	if _, err := s.Press(s.t.Context(), p.ID, 1, "", s.now); err != nil {
 		s.t.Fatal(err)
 	}
 	s.try()

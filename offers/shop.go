@@ -29,8 +29,8 @@ type Settings struct {
 	Thanks  bool   // promise a public thank-you with each purchase
 	Log     *slog.Logger
 
-	// Now is read only to date the outcome of an effect, and what is to be
-	// forgotten later; whoever brings an event brings its time.
+	// Now is read only to date the outcome of an effect, since when one is owed, and
+	// what is to be forgotten later; whoever brings an event brings its time.
 	Now func() time.Time
 
 	// Archive keeps one line of JSON (an [Archived], without a line break) of a
@@ -57,6 +57,9 @@ type Shop struct {
 	catalogue catalogue
 	acts      map[EffectKind]Act
 	answer    func(ctx context.Context, a Answer, again bool) error
+	saving    func(ctx context.Context, a Account, page string) (over bool, err error)
+	detach    func(ctx context.Context, card string) error
+	left      func(ctx context.Context, customer string) error
 }
 
 // NewShop opens the shop on a store. Load its catalogue with [Shop.Refresh].
@@ -160,6 +163,9 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 			reason = SoldOut
 		}
 	}
+	if until, quiet := b.Quiet.At(now); reason == "" && quiet {
+		reason, p.QuietUntil = QuietHours, until
+	}
 	if reason == "" {
 		// Here it is only told early: what counts is the press of the button.
 		var over *OverLimit
@@ -192,9 +198,12 @@ func (s *Shop) byCode(ctx context.Context, c Code) (ID, error) {
 	return ID(recs[0].Value), nil
 }
 
-// Press takes the press of the button behind link round of a purchase. An
-// *[OverLimit] says which limit stands in the way; the button may be pressed again.
-func (s *Shop) Press(ctx context.Context, id ID, round int, now time.Time) (Purchase, error) {
+// Press takes the press of the button behind link round of a purchase, to be paid with
+// one of its buyer's cards; "" is the one that it has. An *[OverLimit] says which limit
+// stands in the way, and a *[Refusal] for CardUnknown or CardExpired that it cannot be
+// that card, and a *[QuietHoursError] until when nothing is sold; the button may be
+// pressed again.
+func (s *Shop) Press(ctx context.Context, id ID, round int, card string, now time.Time) (Purchase, error) {
 	p, err := s.Purchase(ctx, id)
 	if err != nil {
 		return Purchase{}, err
@@ -207,6 +216,7 @@ func (s *Shop) Press(ctx context.Context, id ID, round int, now time.Time) (Purc
 		return p, &Refusal{why}
 	}
 	ev := Event{Kind: LinkPressed, Round: round}
+	ev.Card, ev.Reason = b.choose(p, card, now)
 	after, _, err := Step(p, ev, now)
 	if err != nil || after.Moves == p.Moves {
 		// Only what is counted may move: where it could a moment later, it is pressed again.
@@ -453,7 +463,11 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 		if err != nil {
 			return c, err
 		}
-		c.Owe = append(c.Owe, store.Effect{ID: e.ID(), Kind: string(e.Kind), Due: e.Due, Body: body})
+		due := e.Due
+		if due.IsZero() {
+			due = s.Now().Truncate(time.Millisecond) // at once; the date tells since when it is owed
+		}
+		c.Owe = append(c.Owe, store.Effect{ID: e.ID(), Kind: string(e.Kind), Due: due, Body: body})
 	}
 	return c, nil
 }

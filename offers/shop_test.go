@@ -35,7 +35,7 @@ func newShopOn(t *testing.T, st store.Store, all ...Offer) *shop {
 		t.Fatal(err)
 	}
 	for kind, ev := range map[EffectKind]Event{
-		Reply: {Kind: ReplySent, Post: "reply"}, MailCode: {Kind: CodeMailed}, Prepare: {Kind: IntentMade, Intent: "pi_1", Card: Card{ID: "pm_1"}},
+		Reply: {Kind: ReplySent, Post: "reply"}, MailCode: {Kind: CodeMailed}, Prepare: {Kind: IntentMade, Intent: "pi_1"},
 		MailLink: {Kind: LinkMailed}, Charge: {Kind: Charged}, Void: {Kind: IntentVoided}, MailReceipt: {Kind: EffectDone},
 		MailReason: {Kind: EffectDone}, ReplyReason: {Kind: EffectDone}, Thank: {Kind: EffectDone}, Look: {Kind: Charged}, Refund: {Kind: RefundMade},
 	} {
@@ -43,6 +43,10 @@ func newShopOn(t *testing.T, st store.Store, all ...Offer) *shop {
 			s.calls[j.Effect.ID()]++
 			if with := s.with[kind]; with != nil {
 				return with(j)
+			}
+			if ev := ev; kind == Prepare {
+				ev.Card = j.Buyer.Cards[0]
+				return ev, nil
 			}
 			return ev, nil
 		})
@@ -142,10 +146,10 @@ func TestShopSells(t *testing.T) {
 	}
 	s.settle()
 	p = s.is(p.ID, Mailed)
-	if _, err := s.Press(t.Context(), p.ID, p.Round, s.now); err != nil {
+	if _, err := s.Press(t.Context(), p.ID, p.Round, "", s.now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Press(t.Context(), p.ID, p.Round, s.now); err != nil {
+	if _, err := s.Press(t.Context(), p.ID, p.Round, "", s.now); err != nil {
 		t.Fatalf("pressed twice: %v", err)
 	}
 	s.settle()
@@ -335,7 +339,7 @@ func TestShopObeysStop(t *testing.T) {
 	if err := s.Stop(t.Context(), account(1), s.now); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.Press(t.Context(), p.ID, 1, s.now)
+	_, err := s.Press(t.Context(), p.ID, 1, "", s.now)
 	wantRefusal(t, err, BuyerStopped)
 	s.settle()
 	s.is(p.ID, Cancelled)

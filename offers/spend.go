@@ -95,6 +95,9 @@ func (s *Shop) count(ctx context.Context, p Purchase, now time.Time) error {
 		if why := b.Barred(); why != "" {
 			return &Refusal{why}
 		}
+		if until, quiet := b.Quiet.At(now); quiet {
+			return &QuietHoursError{until}
+		}
 		limits, over := capped(p.Total.Currency, s.Limits, b.Limits)
 		if over != nil {
 			return over

@@ -32,7 +32,7 @@ func (s *shop) mailed(n int, post string) Purchase {
 }
 
 func (s *shop) press(p Purchase) error {
-	_, err := s.Press(s.t.Context(), p.ID, 1, s.now)
+	_, err := s.Press(s.t.Context(), p.ID, 1, "", s.now)
 	return err
 }
 
@@ -225,7 +225,7 @@ func TestLimitLoweredBetweenTries(t *testing.T) {
 func TestLimitLoweredDuringAPress(t *testing.T) {
 	for name, meanwhile := range map[Reason]func(s *shop) error{
 		OverDay:     func(s *shop) error { return s.SetLimits(s.t.Context(), account(1), Limits{Day: usd(1)}, s.now) },
-		BuyerFrozen: func(s *shop) error { return s.Freeze(s.t.Context(), account(1), s.now) },
+		BuyerFrozen: func(s *shop) error { return s.Freeze(s.t.Context(), account(1), ByShop, s.now) },
 	} {
 		s := limited(t, Limits{Day: usd(price)})
 		p := s.mailed(1, "1")

@@ -33,8 +33,9 @@ type row struct {
 	refuse Reason
 }
 
-// itsReason refuses with what the purchase itself was refused for.
-const itsReason Reason = "its reason"
+// itsReason refuses with what the purchase itself was refused for, theReason with
+// what the event says.
+const itsReason, theReason Reason = "its reason", "the reason"
 
 func in(states ...State) []State { return states }
 
@@ -48,6 +49,7 @@ var (
 	byMail      = &guard{"the code goes by mail", func(s *step) bool { return s.p.CodeByMail }}
 	oldAttempt  = &guard{"of an attempt before the last", func(s *step) bool { return s.ev.Attempt != s.p.Attempt }}
 	justLooked  = &guard{"when it was just looked", func(s *step) bool { return s.now.Sub(s.p.LookedAt) < lookPause }}
+	noSuchCard  = &guard{"with a card that cannot be chosen", func(s *step) bool { return s.ev.Reason != "" }}
 	oldLink     = &guard{"by a link that was replaced", func(s *step) bool { return s.ev.Round != s.p.Round }}
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
 	inGrace     = &guard{"within the grace", func(s *step) bool { return s.p.Revocable(s.now) }}
@@ -94,6 +96,7 @@ var table = []row{
 	{from: in(Echoed), on: LinkPressed, when: unprepared, refuse: NotYet},
 	{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: oldLink, refuse: LinkReplaced},
 	{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: late, refuse: LinkExpired},
+	{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: noSuchCard, refuse: theReason},
 	{from: in(Echoed), on: LinkPressed, to: Confirmed, do: (*step).confirmUnmailed},
 	{from: in(Mailed, Declined), on: LinkPressed, to: Confirmed, do: (*step).confirm},
 	{from: in(New, Invited, Asked, Coded), on: LinkPressed, refuse: NotYet},
@@ -120,7 +123,8 @@ var table = []row{
 	{from: in(Coded), on: DeadlinePast, when: late, to: Expired, do: (*step).release},
 	{from: in(Echoed), on: DeadlinePast, when: late, to: Expired, do: (*step).unmailed},
 	{from: in(Mailed, Declined, Challenged), on: DeadlinePast, when: late, to: Expired, do: (*step).void},
-	{from: ended, on: IntentVoided, do: (*step).release},
+	{from: in(Confirmed), on: DeadlinePast, when: late, to: Expired, do: (*step).uncharged},
+	{from: ended, on: IntentVoided, do: (*step).voided},
 	{from: in(Mailed, Declined, Confirmed, Challenged), on: IntentVoided, to: Refused, do: (*step).cardUnusable}, // by hand, at Stripe
 
 	{from: States, on: CancelAsked, when: someoneElse, refuse: NotYourCode},
@@ -195,6 +199,8 @@ func Step(p Purchase, ev Event, now time.Time) (Purchase, []Effect, error) {
 		case "":
 		case itsReason:
 			return p, nil, &Refusal{p.Reason}
+		case theReason:
+			return p, nil, &Refusal{ev.Reason}
 		default:
 			return p, nil, &Refusal{r.refuse}
 		}
@@ -247,8 +253,8 @@ func (s *step) begin() {
 func (s *step) refuseWish() {
 	s.begin()
 	s.p.Reason = s.ev.Reason
-	if s.p.Over.Reason == s.ev.Reason {
-		s.tell(s.ev.Reason) // the public reply says no amounts
+	if s.p.Over.Reason == s.ev.Reason || s.ev.Reason == QuietHours {
+		s.tell(s.ev.Reason) // the public reply says no amounts and no hours
 	}
 }
 
@@ -340,6 +346,9 @@ func (s *step) confirmUnmailed() {
 
 func (s *step) confirm() {
 	s.p.Reason = ""
+	if s.ev.Card.ID != "" {
+		s.p.Card = s.ev.Card
+	}
 	s.p.ConfirmedAt = s.now
 	s.p.ChargingAt = time.Time{}
 	s.p.Attempt++
@@ -419,6 +428,22 @@ func (s *step) unanswered() {
 func (s *step) unmailed() {
 	s.void()
 	s.tell(NotAnswered)
+}
+
+// uncharged: no charge could be made in the time in which its buyer may expect one. A
+// try of which nothing is known may still have taken the money: only the cancellation
+// at Stripe tells.
+func (s *step) uncharged() {
+	s.p.Reason = NotCharged
+	s.void()
+}
+
+// voided says what is certain only now.
+func (s *step) voided() {
+	s.release()
+	if s.p.Reason == NotCharged {
+		s.tell(NotCharged)
+	}
 }
 
 func (s *step) refunded() {

@@ -122,6 +122,36 @@ func (s *Shop) Hear(ctx context.Context, h Hint, now time.Time) error {
 	return fmt.Errorf("hear %s of purchase %s: lost %d races", h.Event, id, maxRaces)
 }
 
+// Adopt gives a purchase that has no payment the one that Stripe has for it: what was
+// forgotten by a store that fell back. It moves nothing; whoever adopts has the payment
+// looked at ([Shop.Hear]). ErrInvalid says that the purchase has another payment.
+func (s *Shop) Adopt(ctx context.Context, id ID, intent string) error {
+	if !validEvent(intent) {
+		return fmt.Errorf("%w: a payment with an id that is none of Stripe's", ErrInvalid)
+	}
+	for range maxRaces {
+		p, err := s.Purchase(ctx, id)
+		switch {
+		case err != nil:
+			return err
+		case p.Intent == intent:
+			return nil
+		case p.Intent != "":
+			return fmt.Errorf("%w: purchase %s has another payment", ErrInvalid, id)
+		}
+		p.Intent = intent
+		value, err := json.Marshal(p)
+		if err != nil {
+			return err
+		}
+		err = s.store.Commit(ctx, store.Change{Shard: id.Shard(), Put: []store.Put{{Key: purchaseKey(id), Version: p.version, Value: value}}})
+		if !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("adopt payment %s: lost %d races", intent, maxRaces)
+}
+
 // heard tells the operator of what was not decided here.
 func (s *Shop) heard(ctx context.Context, h Hint, p Purchase) {
 	level := slog.LevelDebug

@@ -130,7 +130,7 @@ func TestNotices(t *testing.T) {
 		})
 	}
 	all.Go(func() {
-		if _, err := s.Press(t.Context(), p.ID, 1, s.now); err != nil {
+		if _, err := s.Press(t.Context(), p.ID, 1, "", s.now); err != nil {
 			t.Error(err)
 		}
 	})
@@ -173,4 +173,51 @@ func TestCheckOfHints(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
+}
+
+// A purchase takes one payment that it has forgotten, and no other.
+func TestAdopt(t *testing.T) {
+	s := newShop(t, tee(2, 2))
+	s.register(1)
+	s.heeds(Event{Kind: Charged}, nil)
+	id := s.wish(1, "1").ID
+	s.settle()
+	p := s.is(id, Coded)
+	for range 2 {
+		if err := s.Adopt(t.Context(), p.ID, "pi_forgotten"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, intent := range []string{"pi_other", "", "pi/1"} {
+		if err := s.Adopt(t.Context(), p.ID, intent); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q: %v", intent, err)
+		}
+	}
+	if err := s.Adopt(t.Context(), NewID("x", "999", "buytee"), "pi_1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("of no purchase: %v", err)
+	}
+	p.Intent = "pi_forgotten"
+	s.hear("evt_1", p, Payment)
+	s.settle()
+	if p = s.is(p.ID, Paid); p.Intent != "pi_forgotten" {
+		t.Errorf("paid by %q", p.Intent)
+	}
+	s.clean()
+}
+
+// What Stripe tells twice is heard once, also when what came of it was done between.
+func TestHeardTwice(t *testing.T) {
+	s := newShop(t, tee(2, 2))
+	s.register(1)
+	asked := s.heeds(Event{Kind: EffectDone}, nil)
+	p := s.mailed(1, "1")
+	for range 3 {
+		s.hear("evt_1", p, Payment)
+		s.hear("evt_2", p, Afterwards)
+		s.settle()
+	}
+	if p = s.is(p.ID, Mailed); *asked != 1 || len(p.Notices) != 1 {
+		t.Errorf("asked %d times, %d notices", *asked, len(p.Notices))
+	}
+	s.clean()
 }

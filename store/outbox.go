@@ -64,9 +64,10 @@ type Outbox struct {
 	mu       sync.Mutex
 	inFlight int            // effects being performed or put off
 	busy     map[string]int // effects being performed, by kind
-	round    int64          // calls of Lease so far
-	idle     int64          // the last round that found nothing due while nothing was in flight
-	news     chan struct{}  // closed and renewed when idle has moved or inFlight fell to 0
+	pending  map[pendingKey]pending
+	round    int64         // calls of Lease so far
+	idle     int64         // the last round that found nothing due while nothing was in flight
+	news     chan struct{} // closed and renewed when idle has moved or inFlight fell to 0
 }
 
 // A Later is an error of Do that says when to try again: after a rate limit, or
@@ -99,6 +100,7 @@ func (o *Outbox) init() {
 		o.nudge = make(chan struct{}, 1)
 		o.slots = make(chan struct{}, o.Workers)
 		o.busy = map[string]int{}
+		o.pending = map[pendingKey]pending{}
 		o.news = make(chan struct{})
 	})
 }
@@ -246,6 +248,7 @@ func (o *Outbox) tell() {
 func (o *Outbox) start(work context.Context, l Lease) {
 	o.mu.Lock()
 	o.inFlight++
+	o.leased(l)
 	o.busy[l.Kind]++
 	crowded := o.busy[l.Kind] > o.Share
 	if crowded {
@@ -292,6 +295,7 @@ func (o *Outbox) perform(work context.Context, l Lease) {
 		cancel()
 	}
 	if err == nil {
+		o.ended(l, time.Time{})
 		log.Debug("effect done")
 		return
 	}
@@ -332,9 +336,12 @@ func (o *Outbox) putOff(work context.Context, log *slog.Logger, l Lease, due tim
 	defer cancel()
 	err := o.Store.Commit(ctx, Change{Shard: l.Shard, PutOff: []PutOff{{ID: l.ID, Try: l.Try, Due: due, Note: note}}})
 	switch {
+	case err == nil:
+		o.ended(l, due)
 	case errors.Is(err, ErrStale): // settled, or another try's by now: nothing to give back
+		o.ended(l, time.Time{})
 		log.Debug("effect is no longer held")
-	case err != nil:
+	default:
 		log.Warn("cannot put the effect off: its lease runs out instead", "err", err)
 	}
 }

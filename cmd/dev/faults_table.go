@@ -11,6 +11,9 @@ var (
 	// Without what compares the table with its picture, which any change of the
 	// table would catch, and without the random lives, which differ at each run.
 	offersTests = testSet{pkg: "./offers", run: "^Test", skip: "^(TestDiagramIsTheTable|TestTableHasARowForEverything|TestStepHoldsItsPromises)$"}
+	payingTests = testSet{pkg: "./confirm", run: "^Test(Choosing|Chosen|Forms|CardIn)"}
+	hookTests   = testSet{pkg: "./confirm", run: "^TestWebhookSignatures$"}
+	booksTests  = testSet{pkg: "./confirm", run: "^TestReconcile"}
 )
 
 // Files with many faults.
@@ -27,6 +30,12 @@ const (
 	redisKeys    = "store/redis/keys.go"
 	theStep      = "offers/step.go"
 	theShop      = "offers/shop.go"
+	thePurchase  = "offers/purchase.go"
+	theSpending  = "offers/spend.go"
+	theQuiet     = "offers/quiet.go"
+	thePerformer = "offers/perform.go"
+	theBooks     = "confirm/reconcile.go"
+	theBookRules = "confirm/reconcilerules.go"
 )
 
 // faultTable has all faults, by group. To add one, choose a text that stands once
@@ -210,4 +219,40 @@ var faultTable = []fault{
 	{"offers/decided-by-an-old-offer", theShop, "c.Check = []store.Check{{", "_ = []store.Check{{", offersTests},
 	{"offers/outcome-not-settled", theShop, "c.Settle = []store.Settle{*settle}", "_ = *settle", offersTests},
 	{"offers/old-deadline-not-dropped", theShop, "c.Drop = append(c.Drop, id)", "_ = id", offersTests},
+
+	{"books/second-charge-kept", theBookRules, "return s.other() && s.keeps()", "return s.unknown() && s.keeps()", booksTests},
+	{"books/unknown-purchase-refunded", theBookRules, "return s.other() && s.keeps()", "return !s.own() && s.keeps()", booksTests},
+	{"books/refunded-twice", theBookRules, "s.e.Refunded.Minor < s.e.Total.Minor", "s.e.Refunded.Minor <= s.e.Total.Minor", booksTests},
+	{"books/refund-key-of-the-moment", theBooks, "Key: \"refund:extra:\" + s.e.Intent", "Key: \"refund:extra:\" + r.Now().String()", booksTests},
+	{"books/voids-what-is-waited-for", theBookRules, "return s.open() && (s.other() || s.known && s.over())", "return s.open() && s.known", booksTests},
+	{"books/dry-run-acts", theBooks, "case r.DryRun:", "case false:", booksTests},
+	{"books/believes-the-ledger", theBooks, "return err != nil || standing.Status != Taken, err", "return err != nil || standing.Status != \"\", err", booksTests},
+
+	{"paying/foreign-card-accepted", "offers/card.go", "return Card{}, CardUnknown", "return Card{ID: id}, \"\"", offersTests},
+	{"paying/expired-card-accepted", "offers/card.go", "return Card{}, CardExpired", "return c, \"\"", offersTests},
+	{"paying/chosen-card-forgotten", theStep, "s.p.Card = s.ev.Card\n", "_ = s.ev.Card\n", offersTests},
+	{"paying/form-not-read", "confirm/press.go", "r.PostForm.Get(cardField)", "\"\"", payingTests},
+	{"paying/card-from-the-address", "confirm/press.go", "r.PostForm.Get(cardField)", "r.Form.Get(cardField)", payingTests},
+	{"paying/confirmed-without-deadline", thePurchase, "return p.GraceEnds().Add(p.Times.Answer)", "return time.Time{}", offersTests},
+	{"paying/deadline-before-the-grace", thePurchase, "return p.GraceEnds().Add(p.Times.Answer)", "return p.ConfirmedAt.Add(p.Times.Answer)", offersTests},
+	{"paying/late-charge-made", thePerformer, "if !now.Before(p.Deadline()) {\n\t\t// The outbox", "if p.Deadline().IsZero() {\n\t\t// The outbox", offersTests},
+	{"paying/told-before-it-is-certain", theStep, "s.p.Reason = NotCharged\n", "s.p.Reason = NotCharged\n\ts.tell(NotCharged)\n", offersTests},
+	{"paying/quiet-hours-ignored-at-the-press", theSpending, "return &QuietHoursError{until}", "_ = until", offersTests},
+	{"paying/quiet-hours-ignored-at-the-wish", theShop, "reason, p.QuietUntil = QuietHours, until", "p.QuietUntil = until", offersTests},
+	{"paying/quiet-hours-end-at-the-first", theQuiet, "return a, b\n", "return a, a\n", offersTests},
+	{"paying/quiet-hours-of-the-machine", theQuiet, "today := now.In(zone)", "today := now.In(zone).UTC()", offersTests},
+	{"paying/quiet-hours-gone-with-a-new-card", "offers/people.go", "renewed.Limits, renewed.Quiet = old.Limits, old.Quiet", "renewed.Limits = old.Limits", offersTests},
+	{"paying/taken-back-while-charged", thePurchase, "p.ChargingAt.IsZero() && now.Before(p.GraceEnds())", "now.Before(p.GraceEnds())", offersTests},
+	{"paying/never-taken-back", thePurchase, "p.ChargingAt.IsZero() && now.Before(p.GraceEnds())", "false", offersTests},
+	{"paying/charged-within-the-grace", theStep, "s.owe[len(s.owe)-1].Due = s.p.GraceEnds()", "_ = s.p.GraceEnds()", offersTests},
+	{"paying/day-not-bounded", theSpending, "{Key: day, By: c.Total.Minor, Max: most(limits.day)}", "{Key: day, By: c.Total.Minor, Max: most(nil)}", offersTests},
+	{"paying/day-not-counted", theSpending, "{Key: day, By: c.Total.Minor, Max: most(limits.day)},", "{Key: day, By: 0, Max: most(limits.day)},", offersTests},
+	{"paying/counted-twice", theSpending, "if among || !limits.counts() {", "if !limits.counts() {", offersTests},
+	{"paying/never-given-back", theSpending, "freed = freed || gave", "_ = gave", offersTests},
+	{"paying/frozen-buyer-charged", thePerformer, "b.Barred() != \"\" && p.ChargingAt", "b.Barred() == \"nobody\" && p.ChargingAt", offersTests},
+	{"paying/freeze-lifted-by-a-post", "offers/people.go", "if frozen = b.Frozen; frozen ||", "if frozen = false; frozen ||", offersTests},
+	{"paying/webhook-signature-unchecked", "confirm/stripe/webhook.go", "err := w.verify(header.Get(\"Stripe-Signature\"), body); err != nil", "err := w.verify(header.Get(\"Stripe-Signature\"), body); err != nil && len(body) == 0", hookTests},
+	{"paying/webhook-event-claimed-twice", "offers/stripe.go", "\"event/\"+h.Event, []byte{}", "\"event/\"+h.Event+fmt.Sprintf(\"%p\", &p), []byte{}", offersTests},
+	{"outbox/lag-begins-anew", "store/lag.go", "if !known {", "if !known || p.again != l.Until {", outboxTests},
+	{"outbox/lag-never-ends", "store/lag.go", "delete(o.pending, key)\n\tcase known", "_ = key\n\tcase known", outboxTests},
 }

@@ -61,6 +61,12 @@ type Config struct {
 		AccessSecretFile   string `yaml:"access_secret_file"`
 		BearerToken        Secret `yaml:"-"`
 		BearerTokenFile    string `yaml:"bearer_token_file"`
+
+		SignIn           string `yaml:"sign_in"`
+		AuthorizeURL     string `yaml:"authorize_url"`
+		ClientID         string `yaml:"client_id"`
+		ClientSecret     Secret `yaml:"-"`
+		ClientSecretFile string `yaml:"client_secret_file"`
 	} `yaml:"x"`
 
 	Stripe struct {
@@ -94,6 +100,11 @@ type Config struct {
 		Grace  time.Duration `yaml:"grace"`
 	} `yaml:"times"`
 
+	Terms struct {
+		Version string `yaml:"version"`
+		URL     string `yaml:"url"`
+	} `yaml:"terms"`
+
 	Limits struct {
 		Purchase string `yaml:"purchase"`
 		Day      string `yaml:"day"`
@@ -122,6 +133,8 @@ func Default() Config {
 	c.Log.Level, c.Log.Format = "info", "text"
 	c.X.API = "v2"
 	c.X.APIURL, c.X.StreamURL = "https://api.x.com", "https://api.x.com"
+	c.X.SignIn = "off"
+	c.Terms.Version = "1"
 	c.Stripe.APIURL = "https://api.stripe.com"
 	c.SMTP.Host, c.SMTP.Port, c.SMTP.TLS = "localhost", 587, "starttls"
 	c.Times.Echo, c.Times.Link = offers.DefaultTimes.Echo, offers.DefaultTimes.Link
@@ -287,6 +300,19 @@ func (c Config) Validate() error {
 	}
 	oneOf("thanks", c.Thanks, "off", "bare", "product")
 	oneOf("x.api", c.X.API, "v2", "v1.1")
+	oneOf("x.sign_in", c.X.SignIn, "off", "oauth2", "oauth1")
+	if c.X.AuthorizeURL != "" {
+		address("x.authorize_url", c.X.AuthorizeURL)
+	}
+	if c.X.SignIn == "oauth2" && c.X.ClientID == "" {
+		bad("x.client_id: is needed to sign in by OAuth 2.0: X's developer portal shows it under User authentication settings")
+	}
+	if c.Terms.URL != "" {
+		address("terms.url", c.Terms.URL)
+	}
+	if c.Terms.Version == "" || len(c.Terms.Version) > 40 {
+		bad("terms.version: a name of up to 40 characters is needed, such as 2026-11")
+	}
 	oneOf("smtp.tls", c.SMTP.TLS, "starttls", "implicit", "none")
 	oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf("log.format", c.Log.Format, "text", "json")

@@ -23,6 +23,7 @@ type demoView struct {
 	Now    time.Time
 	Cast   []*person
 	Card   string // the last four digits; "" is not registered
+	Shop   string // the address of the shop's own pages
 	Guide  guide
 
 	Compose   composer
@@ -108,7 +109,7 @@ func everyPurchase(offers.Purchase) bool { return true }
 
 // look gathers what the page shows to somebody.
 func (d *demoPage) look(ctx context.Context, v view) (demoView, error) {
-	all := demoView{view: v, Now: d.now(), Cast: d.cast}
+	all := demoView{view: v, Now: d.now(), Cast: d.cast, Shop: d.cfg.PublicURL}
 	buyer, err := d.shop.Buyer(ctx, d.account(v.Who))
 	if err != nil {
 		return all, err
@@ -300,7 +301,7 @@ func guideFor(who *person, registered bool, p offers.Purchase) guide {
 		}
 		return say(1, "The composer is ready: press Post. Or choose something else that is for sale first.")
 	case offers.Invited:
-		return say(1, "The shop knows no card of %s’s. Press “Register a card”: the purchase then goes on by itself.", who.Name)
+		return say(1, "The shop knows no card of %s’s. Press “Register a card”, or walk through it as they would (below): the purchase then goes on by itself.", who.Name)
 	case offers.Asked:
 		return say(1, "One unit is held for %s. The shop is about to answer.", who.Name)
 	case offers.Coded:

@@ -228,10 +228,12 @@ func TestIdleIsCheap(t *testing.T) {
 	defer cancel()
 	server := redistest.Start(t, nil)
 	w := newOutsideOn(t, "v2", server.URL())
-	w.serve()
+	log := w.serve()
 	if err := w.x.WaitStream(ctx); err != nil {
 		t.Fatal(err)
 	}
+	// At its start it reads the whole store, to hold it to Stripe.
+	w.poll(ctx, "not reconciled", func() bool { return strings.Contains(log.String(), "reconciled with Stripe") })
 	commands := func() (n int) {
 		for line := range strings.Lines(server.Do("INFO", "stats")) {
 			fmt.Sscanf(line, "total_commands_processed:%d", &n)

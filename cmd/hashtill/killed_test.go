@@ -136,7 +136,7 @@ func (r *rush) buy(ctx context.Context, by offers.Account, post, offer string, n
 	}
 	if !step(func() (offers.Purchase, error) { return r.shop.Echo(ctx, p.Code, by, post+"-echo", time.Now()) }) ||
 		!until(offers.Mailed) ||
-		!step(func() (offers.Purchase, error) { return r.shop.Press(ctx, p.ID, p.Round, time.Now()) }) ||
+		!step(func() (offers.Purchase, error) { return r.shop.Press(ctx, p.ID, p.Round, "", time.Now()) }) ||
 		!until(offers.Paid) {
 		return
 	}

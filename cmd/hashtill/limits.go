@@ -94,6 +94,48 @@ func (c buyerLimitCmd) Run(e *env) error {
 	})
 }
 
+type buyerQuietCmd struct {
+	Account string `required:"" help:"The account's number on the network, not the handle."`
+	Network string `default:"x" help:"The network."`
+	Hours   string `arg:"" optional:"" help:"Such as 22:00-07:00; off takes them away. Left out, it shows them."`
+	Zone    string `arg:"" optional:"" help:"Of the IANA list, such as Europe/Paris."`
+}
+
+// Help is the rest of the help text.
+func (buyerQuietCmd) Help() string {
+	return `Sets hours of each day, by the clocks of a zone, in which nothing is sold to a buyer,
+as the buyer wished: a post is refused, and so is the button, which works again when
+they are over if its link is still valid. What was confirmed before goes on.
+
+  hashtill buyer quiet --account 783214 22:00-07:00 Europe/Paris
+  hashtill buyer quiet --account 783214 off`
+}
+
+// Run sets and shows.
+func (c buyerQuietCmd) Run(e *env) error {
+	var q offers.Quiet
+	if c.Hours != "" && (c.Hours != "off" || c.Zone != "") {
+		var err error
+		if q, err = offers.ParseQuiet(c.Hours, c.Zone); err != nil {
+			return usageError{err}
+		}
+	}
+	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
+		account := offers.Account{Network: c.Network, ID: c.Account}
+		if c.Hours != "" {
+			if err := shop.SetQuiet(e.ctx, account, q, time.Now()); err != nil {
+				return notFound(err)
+			}
+		}
+		b, err := shop.Buyer(e.ctx, account)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(e.out, "quiet hours of %s: %s\n", account, cmp.Or(b.Quiet.String(), noLimit))
+		return nil
+	})
+}
+
 type buyerFreezeCmd struct {
 	Account string `required:"" help:"The account's number on the network, not the handle."`
 	Network string `default:"x" help:"The network."`
@@ -113,7 +155,7 @@ no post of "start" takes it back: whoever has got hold of the account cannot.
 func (c buyerFreezeCmd) Run(e *env) error {
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
 		account := offers.Account{Network: c.Network, ID: c.Account}
-		if err := shop.Freeze(e.ctx, account, time.Now()); err != nil {
+		if err := shop.Freeze(e.ctx, account, offers.ByShop, time.Now()); err != nil {
 			return err
 		}
 		fmt.Fprintf(e.out, "%s is frozen\n", account)
@@ -135,7 +177,7 @@ func (buyerUnfreezeCmd) Help() string {
 func (c buyerUnfreezeCmd) Run(e *env) error {
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
 		account := offers.Account{Network: c.Network, ID: c.Account}
-		if err := shop.Unfreeze(e.ctx, account, time.Now()); err != nil {
+		if err := shop.Unfreeze(e.ctx, account, offers.ByShop, time.Now()); err != nil {
 			return err
 		}
 		fmt.Fprintf(e.out, "%s is not frozen\n", account)

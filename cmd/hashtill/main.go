@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+	_ "time/tzdata" // buyers' zones, wherever this runs
 
 	"github.com/alecthomas/kong"
 
@@ -60,6 +61,8 @@ type cli struct {
 	Buyer    buyerCmd    `cmd:"" help:"List, show and add buyers."`
 	Store    storeCmd    `cmd:"" help:"Check, copy and back up what is kept."`
 	Keys     keysCmd     `cmd:"" help:"Make the keys that sign links and make codes."`
+
+	Reconcile reconcileCmd `cmd:"" help:"Hold Stripe's payments to the store."`
 }
 
 // run is main without the process: it returns the exit code.

@@ -8,6 +8,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"regexp"
 	"slices"
@@ -58,8 +59,13 @@ const storyTime = 50 * time.Second
 
 // playAll plays every story at once, and says whether all came out as they must.
 func (s *stage) playAll(ctx context.Context, out io.Writer, asJSON bool) error {
+	cookies, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
 	p := &play{stage: s, out: out, json: asJSON, passed: make(chan struct{}), http: &http.Client{
 		Timeout: 30 * time.Second,
+		Jar:     cookies, // one person of all signs in
 		// Each step of a redirect is looked at, as on paper.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
 	}}
@@ -99,7 +105,7 @@ func (s *stage) playAll(ctx context.Context, out io.Writer, asJSON bool) error {
 		})
 	}
 	p.early.Wait()
-	err := p.pass(ctx, 15*time.Minute+time.Second)
+	err = p.pass(ctx, 15*time.Minute+time.Second)
 	p.say("clock", "goes forward", "15 minutes and a second")
 	close(p.passed)
 	p.late.Wait()
@@ -226,6 +232,7 @@ type page struct {
 	head   string // its heading
 	body   string
 	at     *url.URL
+	next   string // where it sends the browser by itself
 }
 
 var heading = regexp.MustCompile(`(?s)<h1[^>]*>(.*?)</h1>`)
@@ -249,6 +256,7 @@ func (p *play) browse(ctx context.Context, method, address string, form url.Valu
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	pg := page{status: resp.StatusCode, body: string(body), at: resp.Request.URL}
+	_, pg.next, _ = strings.Cut(resp.Header.Get("Refresh"), "url=")
 	if m := heading.FindStringSubmatch(pg.body); m != nil {
 		pg.head = oneLine(html.UnescapeString(markup.ReplaceAllString(m[1], "")))
 	}

@@ -49,6 +49,13 @@ func (s *system) ready(w http.ResponseWriter, r *http.Request) {
 		}
 		part(network, err, fine)
 	}
+	// Late payments are told and are no reason to take this process away: its pages
+	// still say what is so, and another one would find Stripe as it is.
+	payments := "in time"
+	if waiting, oldest, late := s.latePayments(); late {
+		payments = fmt.Sprintf("late: %d wait, the oldest for %s", waiting, oldest)
+	}
+	part("payments", nil, payments)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	if !well {

@@ -254,6 +254,7 @@ type buyerCmd struct {
 	Erase buyerEraseCmd `cmd:"" help:"Remove all there is of one."`
 
 	Limit    buyerLimitCmd    `cmd:"" help:"Show or set what one may spend."`
+	Quiet    buyerQuietCmd    `cmd:"" help:"Show or set the hours in which nothing is sold to one."`
 	Freeze   buyerFreezeCmd   `cmd:"" help:"Sell and charge nothing to one."`
 	Unfreeze buyerUnfreezeCmd `cmd:"" help:"Take a freeze, or a stop, back."`
 }
@@ -277,7 +278,7 @@ func (buyerListCmd) Run(e *env) error {
 		if err := shop.EachBuyer(e.ctx, func(b offers.Buyer) error { all = append(all, b); return nil }); err != nil {
 			return err
 		}
-		return print(e.out, false, "ACCOUNT\tHANDLE\tCARD\tREGISTERED\tSTOPPED", all, func(b offers.Buyer) []string {
+		return print(e.out, false, "ACCOUNT\tHANDLE\tCARD\tREGISTERED\tQUIET\tSTOPPED", all, func(b offers.Buyer) []string {
 			card, stopped := "none", ""
 			if len(b.Cards) > 0 {
 				card = b.Cards[0].Brand + " …" + b.Cards[0].Last4
@@ -288,7 +289,7 @@ func (buyerListCmd) Run(e *env) error {
 					stopped += " (frozen)"
 				}
 			}
-			return []string{b.Account.String(), "@" + b.Handle, card, b.Registered.UTC().Format(time.DateTime), stopped}
+			return []string{b.Account.String(), "@" + b.Handle, card, b.Registered.UTC().Format(time.DateTime), b.Quiet.String(), stopped}
 		})
 	})
 }

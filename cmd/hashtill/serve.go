@@ -38,6 +38,7 @@ type system struct {
 	shop   *offers.Shop
 	bot    *bot.Bot
 	outbox *store.Outbox
+	audit  *auditor
 	pages  *http.Server
 	listen net.Listener
 }
@@ -178,13 +179,22 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	if cfg.Stripe.WebhookSecret != "" {
 		cc.Webhook = stripe.NewWebhook(till, strings.Fields(string(cfg.Stripe.WebhookSecret)))
 	}
+	if cc.SignIn, err = signInWith(cfg, log, now); err != nil {
+		return nil, err
+	}
+	cc.Wallet, cc.Limits = stripe.NewWallet(till), shop.Limits
+	cc.Terms = confirm.Terms{Version: cfg.Terms.Version, URL: cfg.Terms.URL}
 	counter, err := confirm.New(cc)
 	if err != nil {
 		return nil, err
 	}
-	counter.Register(shop.On)
+	counter.Register(shop)
 	s.outbox = &store.Outbox{Store: st, Do: s.perform, Now: now, Log: log}
 	shop.Owing = s.outbox.Nudge
+	s.audit = &auditor{
+		shop: shop, archive: cfg.Archive, now: now, log: log,
+		books: confirm.Reconciler{Shop: shop, Ledger: till, Till: till, Settle: confirm.DefaultSettle, Now: now},
+	}
 	if forgetful, ok := below.(interface{ OnForgotten(func()) }); ok {
 		forgetful.OnForgotten(s.bot.Again)
 	}
@@ -219,10 +229,14 @@ func openX(cfg Config, log *slog.Logger, now func() time.Time) (bot.Network, err
 	return x.New(c)
 }
 
-// perform does what is owed. A time that a network names is the outbox's next try.
+// perform does what is owed. A time that a network or the till names is the outbox's
+// next try.
 func (s *system) perform(ctx context.Context, l store.Lease) error {
 	err := s.shop.Perform(ctx, l)
 	if later := (*bot.LaterError)(nil); errors.As(err, &later) {
+		return &store.Later{At: later.At, Err: err}
+	}
+	if later := (*confirm.LaterError)(nil); errors.As(err, &later) {
 		return &store.Later{At: later.At, Err: err}
 	}
 	return err
@@ -236,6 +250,8 @@ func (s *system) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.outbox.Run(ctx) })
 	g.Go(func() error { return s.bot.Run(ctx) })
+	g.Go(func() error { s.watchPayments(ctx); return nil })
+	g.Go(func() error { s.audit.run(ctx); return nil })
 	g.Go(func() error {
 		if err := s.pages.Serve(s.listen); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -125,6 +125,10 @@ func newStage(ctx context.Context, listen string, log *slog.Logger) (_ *stage, e
 	cfg.X.ConsumerKey, cfg.X.ConsumerSecret = Secret(creds.ConsumerKey), Secret(creds.ConsumerSecret)
 	cfg.X.AccessToken, cfg.X.AccessSecret = Secret(creds.Token), Secret(creds.TokenSecret)
 	cfg.X.BearerToken = Secret(s.x.Bearer())
+	clientSecret := rand.Text()
+	s.x.RegisterApp("demo-app", clientSecret, cfg.PublicURL+"/join/x")
+	cfg.X.SignIn, cfg.X.ClientID, cfg.X.ClientSecret = "oauth2", "demo-app", Secret(clientSecret)
+	cfg.X.AuthorizeURL = s.x.URL() + "/i/oauth2/authorize"
 	cfg.Stripe.APIURL, cfg.Stripe.Key = s.stripe.URL(), Secret(s.stripe.Key())
 	cfg.SMTP.Host, cfg.SMTP.Port, cfg.SMTP.TLS = s.smtp.Host(), s.smtp.Port(), "none"
 	cfg.SMTP.Username, cfg.SMTP.Password = "demo", Secret(mailPassword)
@@ -151,10 +155,11 @@ func newStage(ctx context.Context, listen string, log *slog.Logger) (_ *stage, e
 // enter gives a person an account on X, a mailbox, and a card registered with us,
 // unless that is the one who has none.
 func (s *stage) enter(ctx context.Context, p person) (err error) {
+	p.Email = p.Handle + "@mail.example"
+	p.Account.Email = p.Email
 	if p.Account, err = s.x.AddAccount(p.Account); err != nil {
 		return err
 	}
-	p.Email = p.Handle + "@mail.example"
 	s.cast = append(s.cast, &p)
 	if p.Handle == "ben" {
 		return nil

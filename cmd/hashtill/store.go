@@ -21,6 +21,7 @@ import (
 
 type storeCmd struct {
 	Check   storeCheckCmd   `cmd:"" help:"Look whether everything in the store agrees."`
+	Owed    storeOwedCmd    `cmd:"" help:"What is still to be done outside, and how old it is."`
 	Copy    storeCopyCmd    `cmd:"" help:"Copy one store into another of any kind."`
 	Backup  storeBackupCmd  `cmd:"" help:"Copy a SQLite store while it is in use."`
 	Restore storeRestoreCmd `cmd:"" help:"Put a backup in the place of the SQLite store."`

@@ -93,11 +93,10 @@ func (p *play) registersLater(ctx context.Context, who *person) (string, error) 
 	if _, err := p.becomes(ctx, id, offers.Invited); err != nil {
 		return "", err
 	}
-	p.say(who.Handle, "registers", "saves a card at Stripe")
-	if err := p.register(ctx, who); err != nil {
+	if err := p.signsUp(ctx, who); err != nil {
 		return "", err
 	}
-	if _, err := p.getsMail(ctx, who, 1); err != nil {
+	if _, err := p.getsMail(ctx, who, 2); err != nil {
 		return "", err
 	}
 	pur, err := p.becomes(ctx, id, offers.Coded)
@@ -107,7 +106,7 @@ func (p *play) registersLater(ctx context.Context, who *person) (string, error) 
 	if _, err := p.posts(who, "@hashtill "+pur.Code.Hashtag()); err != nil {
 		return "", err
 	}
-	address, err := p.getsLink(ctx, who, 2)
+	address, err := p.getsLink(ctx, who, 3)
 	if err != nil {
 		return "", err
 	}

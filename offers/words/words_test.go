@@ -80,6 +80,8 @@ var someArgs = map[string]any{
 	"Choices": strings.Repeat("M black, ", 9)[:80], "Count": 2, "Handle": "ann", "Number": "07-abc", "Until": "20:15 UTC",
 	"Brand": "Visa", "Last4": "4242", "Reason": "Sold out", "Paid": "1 May", "Tag": "#BuyTee",
 	"Limit": "$200.00", "Left": "$50.00", "Currency": "USD",
+	"Date": "04/2027", "Network": "X", "Email": "a•••@example.com", "Card": "Visa ending in 4242", "Most": "200.00 USD",
+	"Version": "2026-11", "At": "2026-11-21",
 }
 
 func TestEveryMessageRenders(t *testing.T) {
@@ -131,7 +133,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 		}
 	}
 	for _, r := range []offers.Reason{offers.SoldOut, offers.NotOpenYet, offers.OfferClosed, offers.LimitReached, offers.WhichVariant,
-		offers.OverPurchase, offers.OverDay, offers.OverMonth, offers.OverCurrency} {
+		offers.OverPurchase, offers.OverDay, offers.OverMonth, offers.OverCurrency, offers.QuietHours} {
 		if key := "reply.refused." + string(r); !For("en").Has(key) {
 			t.Errorf("%s is missing", key)
 		}
@@ -145,7 +147,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 
 // French sets its high marks off by a space that does not break a line.
 func TestFrenchIsWellSet(t *testing.T) {
-	wrong := regexp.MustCompile(`[^\x{a0}\x{202f}][;!?:»]|«[^\x{a0}\x{202f}]|'`)
+	wrong := regexp.MustCompile(`[^\x{a0}\x{202f}\d][;!?:»]|«[^\x{a0}\x{202f}]|'`)
 	for key, text := range messages(t, "fr") {
 		if bad := wrong.FindString(text); bad != "" {
 			t.Errorf("%s has %q: %s", key, bad, text)

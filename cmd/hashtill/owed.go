@@ -1,0 +1,140 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"hashtill/offers"
+	"hashtill/store"
+)
+
+type storeOwedCmd struct {
+	JSON bool `name:"json" help:"JSON, one kind a line."`
+}
+
+// Help is the rest of the help text.
+func (storeOwedCmd) Help() string {
+	return `What is owed to the outside world, by kind: how many there are, how many of them are
+due by now, for how long the oldest has been, and how often the one that was tried
+most often has been. What fails is due again a little later each time, so that many
+tries tell more than the age. It reads all that is owed, and hashtill serve may go on
+meanwhile; GET /readyz says the same of payments at no cost.
+
+  hashtill store owed --config hashtill.yaml`
+}
+
+// owedKind is what is owed of a kind.
+type owedKind struct {
+	Kind   string    `json:"kind"`
+	Owed   int       `json:"owed"`
+	Due    int       `json:"due"`
+	Oldest time.Time `json:"oldest,omitzero"` // since when it is due; zero: nothing is, or it is not known
+	Tries  int64     `json:"tries"`           // of the one that was tried most often
+}
+
+// owedPage is how many effects are read at a time.
+const owedPage = 500
+
+// owedByKind reads all that is owed, the kinds in order.
+func owedByKind(ctx context.Context, st store.Store, now time.Time, progress func(shard int)) ([]owedKind, error) {
+	kinds := map[string]*owedKind{}
+	for shard := range store.Shards {
+		for cursor := ""; ; {
+			page, next, err := st.Owed(ctx, shard, cursor, owedPage)
+			if err != nil {
+				return nil, err
+			}
+			for _, o := range page {
+				k := kinds[o.Kind]
+				if k == nil {
+					k = &owedKind{Kind: o.Kind}
+					kinds[o.Kind] = k
+				}
+				k.Owed++
+				k.Tries = max(k.Tries, o.Try)
+				if o.Due.After(now) {
+					continue
+				}
+				k.Due++
+				// What is owed for at once, without a date, has none to tell.
+				if o.Due.Unix() > 0 && (k.Oldest.IsZero() || o.Due.Before(k.Oldest)) {
+					k.Oldest = o.Due
+				}
+			}
+			if cursor = next; cursor == "" {
+				break
+			}
+		}
+		progress(shard)
+	}
+	var all []owedKind
+	for _, k := range kinds {
+		all = append(all, *k)
+	}
+	slices.SortFunc(all, func(a, b owedKind) int { return cmp.Compare(a.Kind, b.Kind) })
+	return all, nil
+}
+
+// Run reads and shows.
+func (c storeOwedCmd) Run(e *env) error {
+	return e.withStore(func(_ Config, st store.Store, _ *slog.Logger) error {
+		bar := progress{to: e.err, last: time.Now()}
+		now := time.Now()
+		all, err := owedByKind(e.ctx, st, now, func(shard int) { bar.say("read %d of %d shards", shard+1, store.Shards) })
+		if err != nil {
+			return err
+		}
+		return print(e.out, c.JSON, "WHAT\tOWED\tDUE\tOLDEST DUE FOR\tMOST TRIES", all, func(k owedKind) []string {
+			age := ""
+			if !k.Oldest.IsZero() {
+				age = now.Sub(k.Oldest).Round(time.Second).String()
+			}
+			return []string{k.Kind, fmt.Sprint(k.Owed), fmt.Sprint(k.Due), age, fmt.Sprint(k.Tries)}
+		})
+	})
+}
+
+// payments are the kinds of effects that ask Stripe for something.
+var payments = []offers.EffectKind{offers.Prepare, offers.Charge, offers.Look, offers.Void, offers.Refund, offers.Heed}
+
+// paymentsLate is how old a payment's effect may be before somebody has to know.
+const paymentsLate = time.Minute
+
+// latePayments says how many payments this process has in hand or has put off, and for
+// how long the oldest, if that is too long.
+func (s *system) latePayments() (waiting int, oldest time.Duration, late bool) {
+	lags, now := s.outbox.Lags(), s.now()
+	for _, kind := range payments {
+		if l, ok := lags[string(kind)]; ok {
+			waiting += l.Effects
+			oldest = max(oldest, now.Sub(l.Since))
+		}
+	}
+	return waiting, oldest.Round(time.Second), oldest > paymentsLate
+}
+
+// watchPayments tells the log, every minute in which payments are late and once when
+// they no longer are.
+func (s *system) watchPayments(ctx context.Context) {
+	tick := time.NewTicker(paymentsLate)
+	defer tick.Stop()
+	for before := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		waiting, oldest, late := s.latePayments()
+		switch {
+		case late:
+			s.log.Warn("payments are late: is Stripe away, or its key wrong?", "waiting", waiting, "oldest", oldest)
+		case before:
+			s.log.Info("payments are in time again")
+		}
+		before = late
+	}
+}

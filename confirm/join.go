@@ -1,0 +1,551 @@
+package confirm
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"strings"
+
+	"hashtill/offers"
+	"hashtill/offers/words"
+)
+
+// Registering takes five taps of ours: sign in with the network, agree there, agree
+// here, type the code that we mail, save the card on the wallet's page. What is still to
+// be done follows from the account's Signup alone, so that the buyer may come back by
+// any browser.
+
+// Terms are what a buyer agrees to.
+type Terms struct {
+	Version string // kept with the consent; a new text has a new one
+	URL     string // where they can be read; "" where there are none but our own words
+}
+
+// Pages of ours that others send the browser back to.
+func (c *Counter) signedInURL() string { return c.PublicURL + "/join/" + c.SignIn.Network() }
+func (c *Counter) cardSavedURL() string {
+	return c.PublicURL + "/join/card"
+}
+
+// joinRoutes are the pages that need a sign-in and a wallet.
+func (c *Counter) joinRoutes(page func(pattern string, h func(w http.ResponseWriter, r *http.Request) error)) {
+	if c.SignIn == nil || c.Wallet == nil {
+		return
+	}
+	page("GET /join", c.join)
+	page("POST /join/sign-in", c.signIn)
+	page("GET /join/"+c.SignIn.Network(), c.signedIn)
+	page("POST /join/email", c.signedInOnly(c.joinEmail))
+	page("POST /join/again", c.signedInOnly(c.joinAgain))
+	page("POST /join/code", c.signedInOnly(c.joinCode))
+	page("POST /join/card", c.signedInOnly(c.joinCard))
+	page("GET /join/card", c.signedInOnly(c.cardSaved))
+
+	page("GET /account", c.signedInOnly(c.account))
+	for path, h := range map[string]accountPage{
+		"cards": c.addCard, "cards/prefer": c.preferCard, "cards/remove": c.removeCard, "email": c.changeEmail,
+		"address": c.changeAddress, "limits": c.changeLimits, "quiet": c.changeQuiet, "unfreeze": c.unfreeze, "leave": c.leave,
+	} {
+		page("POST /account/"+path, c.signedInOnly(c.provenOnly(h)))
+	}
+	page("GET /account/leave", c.signedInOnly(c.provenOnly(c.askLeave)))
+	page("GET /account/data", c.signedInOnly(c.provenOnly(c.data)))
+	page("POST /account/freeze", c.signedInOnly(c.freeze)) // by whoever holds the account: it can only do good
+	page("POST /account/sign-out", c.signedInOnly(c.signOut))
+}
+
+// A member is a visitor whose account is known, with what is known of it.
+type member struct {
+	visitor
+	buyer  offers.Buyer
+	signup offers.Signup
+	say    words.Words
+}
+
+// registered says that the account is a buyer's.
+func (m member) registered() bool { return !m.buyer.Registered.IsZero() }
+
+// mayEdit says that nobody but the buyer can be at the browser: to hold the account on
+// the network is not enough, the buyer's mail was read too.
+func (m member) mayEdit() bool { return m.registered() && m.Proven }
+
+// changing says that a code is out which proves another address of the buyer.
+func (m member) changing() bool {
+	return m.mayEdit() && m.signup.Code != nil && m.signup.Email != m.buyer.Email
+}
+
+// to is the address that a code is mailed to, where it is known.
+func (m member) to() offers.Email {
+	if m.registered() {
+		return m.buyer.Email
+	}
+	return m.signup.Email
+}
+
+type accountPage func(w http.ResponseWriter, r *http.Request, m member) error
+
+// signedInOnly has visitors sign in who have not.
+func (c *Counter) signedInOnly(h accountPage) func(w http.ResponseWriter, r *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		v, err := c.visitor(r)
+		if err != nil {
+			return err
+		}
+		if !v.signedIn() {
+			http.Redirect(w, r, "/join", http.StatusSeeOther)
+			return nil
+		}
+		m, err := c.member(r, v)
+		if err != nil {
+			return err
+		}
+		if !m.buyer.LeavingAt.IsZero() {
+			c.render(w, r, http.StatusConflict, c.reasonView(m.say, offers.Leaving, nil))
+			return nil
+		}
+		return h(w, r, m)
+	}
+}
+
+// provenOnly has members read our mail first who have not.
+func (c *Counter) provenOnly(h accountPage) accountPage {
+	return func(w http.ResponseWriter, r *http.Request, m member) error {
+		if !m.mayEdit() {
+			http.Redirect(w, r, "/join", http.StatusSeeOther)
+			return nil
+		}
+		return h(w, r, m)
+	}
+}
+
+func (c *Counter) member(r *http.Request, v visitor) (m member, err error) {
+	m.visitor = v
+	if m.buyer, err = c.Shop.Buyer(r.Context(), v.Account); err != nil {
+		return m, err
+	}
+	if m.signup, err = c.Shop.Signup(r.Context(), v.Account); err != nil {
+		return m, err
+	}
+	m.say = words.For(m.buyer.Lang, m.signup.Lang, r.Header.Get("Accept-Language"))
+	return m, nil
+}
+
+// join shows the next step to a saved card.
+func (c *Counter) join(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.visitor(r)
+	if err != nil {
+		return err
+	}
+	if !v.signedIn() {
+		c.render(w, r, http.StatusOK, c.signInView(words.For(r.Header.Get("Accept-Language"))))
+		return nil
+	}
+	return c.signedInOnly(c.joinStep)(w, r)
+}
+
+func (c *Counter) signInView(say words.Words) view {
+	network := say.Say("join.network."+c.SignIn.Network(), nil)
+	return view{Lang: say.Lang, Title: say.Say("join.title", nil), Text: say.Say("join.text", nil), Note: say.Say("join.least", map[string]any{"Network": network}),
+		Buttons: []button{{To: "/join/sign-in", Label: say.Say("join.sign_in", map[string]any{"Network": network})}}}
+}
+
+// joinStep shows what is to be done next.
+func (c *Counter) joinStep(w http.ResponseWriter, r *http.Request, m member) error {
+	if m.mayEdit() && !m.changing() {
+		http.Redirect(w, r, "/account", http.StatusSeeOther)
+		return nil
+	}
+	c.render(w, r, http.StatusOK, c.stepView(m, "", nil))
+	return nil
+}
+
+// stepView is the page of the next step. problem says what was wrong with the step
+// before, and typed what was typed then.
+func (c *Counter) stepView(m member, problem offers.Reason, typed map[string]string) view {
+	say, u := m.say, m.signup
+	v := view{Lang: say.Lang, Problem: c.problem(say, problem)}
+	another := button{To: "/join/again", Label: say.Say("join.another", nil), Quiet: true}
+	switch {
+	case u.Proven && m.Proven && !m.registered():
+		v.Title, v.Text = say.Say("join.card.title", nil), say.Say("join.card.text", nil)
+		v.Buttons = []button{{To: "/join/card", Label: say.Say("join.card.button", nil)}}
+	case u.Code != nil && u.Email != "":
+		v.Title, v.Text = say.Say("join.code.title", nil), say.Say("join.code.text", map[string]any{"Email": masked(u.Email)})
+		v.Sections = []section{{Forms: []form{{To: "/join/code", Button: say.Say("join.code.button", nil), Fields: []field{{
+			Name: "code", Label: say.Say("join.code.field", nil), Auto: "one-time-code", Mode: "numeric", Max: 20, Required: true,
+		}}}}}}
+		v.Buttons = []button{another}
+		v.Note = say.Say("join.code.note", nil)
+	case m.registered() || u.Proven: // by another browser
+		v.Title, v.Text = say.Say("join.back.title", nil), say.Say("join.back.text", map[string]any{"Email": masked(m.to())})
+		v.Buttons = []button{{To: "/join/again", Label: say.Say("join.back.button", nil)}}
+		if m.registered() {
+			v.Buttons = append(v.Buttons, button{To: "/account/freeze", Label: say.Say("account.freeze.button", nil), Quiet: true})
+		}
+	default:
+		network := say.Say("join.network."+m.Account.Network, nil)
+		email, address := string(u.Email), u.Address
+		if typed != nil {
+			email, address = typed["email"], typed["address"]
+		}
+		v.Title = say.Say("join.email.title", map[string]any{"Handle": u.Handle})
+		v.Text = say.Say("join.email.text", nil)
+		v.Sections = []section{{Forms: []form{{To: "/join/email", Button: say.Say("join.email.button", nil),
+			Consent: say.Say("join.email.consent", map[string]any{"Network": network, "Handle": u.Handle}), Fields: []field{
+				{Name: "email", Label: say.Say("join.email.field", nil), Type: "email", Auto: "email", Mode: "email", Value: email, Max: 254, Required: true},
+				{Name: "address", Label: say.Say("join.email.address", nil), Auto: "street-address", Value: address, Max: offers.MaxAddress, Lines: 3},
+			}}}}}
+		if c.Terms.URL != "" {
+			v.Away = button{To: c.Terms.URL, Label: say.Say("join.email.terms", nil), Quiet: true}
+		}
+	}
+	return v
+}
+
+// problem is the sentence for what was wrong with what was typed.
+func (c *Counter) problem(say words.Words, why offers.Reason) string {
+	if why == "" {
+		return ""
+	}
+	return say.Say("reason."+string(why)+".title", nil) + ". " + say.Say("reason."+string(why)+".text", nil)
+}
+
+// masked is an address that its owner knows again, and nobody else learns.
+func masked(e offers.Email) string {
+	name, host, _ := strings.Cut(string(e), "@")
+	first := ""
+	for _, r := range name {
+		first = string(r)
+		break
+	}
+	return first + "•••@" + host
+}
+
+// signIn sends the browser to the network.
+func (c *Counter) signIn(w http.ResponseWriter, r *http.Request) error {
+	before, err := c.visitor(r)
+	if err != nil {
+		return err
+	}
+	to, keep, err := c.SignIn.Begin(r.Context(), c.signedInURL())
+	if err != nil {
+		return err
+	}
+	if err := c.open(w, r, offers.Session{Keep: keep}, before.token); err != nil {
+		return err
+	}
+	c.away(w, r, words.For(r.Header.Get("Accept-Language")), to)
+	return nil
+}
+
+// away sends the browser to a page of somebody else. It is a page of its own and no
+// redirect: a form of ours leads nowhere but to us, as the pages' policy says.
+func (c *Counter) away(w http.ResponseWriter, r *http.Request, say words.Words, to string) {
+	w.Header().Set("Refresh", "0; url="+to)
+	c.render(w, r, http.StatusOK, view{Lang: say.Lang, Kind: "wait", Title: say.Say("join.away.title", nil), Text: say.Say("join.away.text", nil),
+		Away: button{To: to, Label: say.Say("join.away.button", nil)}})
+}
+
+// signedIn is where the network sends the browser back. That this GET changes something
+// is the manner of OAuth: what it may change is bound to the session of this browser,
+// once (https://www.rfc-editor.org/rfc/rfc9700#section-2.1).
+func (c *Counter) signedIn(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.visitor(r)
+	if err != nil {
+		return err
+	}
+	if v.Keep == "" {
+		return &offers.Refusal{Reason: signInLost}
+	}
+	// The session ends before its secret is used: nobody uses it twice.
+	if err := c.Shop.EndSession(r.Context(), v.token); err != nil {
+		return err
+	}
+	who, err := c.SignIn.Finish(r.Context(), c.signedInURL(), v.Keep, r.URL.Query())
+	if no := (*RefusedError)(nil); errors.As(err, &no) {
+		c.Log.Info("nobody signed in", "network", c.SignIn.Network(), "why", no.Why)
+		c.setCookie(w, "", -1)
+		return &offers.Refusal{Reason: signInFailed}
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.known(r, who); err != nil {
+		return err
+	}
+	if err := c.open(w, r, offers.Session{Account: who.Account}, ""); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/join", http.StatusSeeOther)
+	return nil
+}
+
+// Reasons that only these pages have.
+const (
+	signInLost   offers.Reason = "sign_in_lost"   // the browser does not know what it was sent away for
+	signInFailed offers.Reason = "sign_in_failed" // the network knows nobody
+)
+
+// known keeps what the network says of somebody who has no card here yet.
+func (c *Counter) known(r *http.Request, who Person) error {
+	return c.Shop.EditSignup(r.Context(), who.Account, c.Now(), func(u *offers.Signup) error {
+		u.Handle = who.Handle
+		if u.Lang == "" {
+			u.Lang = words.For(who.Lang, r.Header.Get("Accept-Language")).Lang
+		}
+		if u.Email == "" && offers.ValidEmail(who.Email) {
+			u.Email = who.Email
+		}
+		return nil
+	})
+}
+
+// step answers a step that was refused by the same step, with what was typed.
+func (c *Counter) step(w http.ResponseWriter, r *http.Request, m member, err error) error {
+	var no *offers.Refusal
+	switch {
+	case errors.As(err, &no):
+		now, err := c.member(r, m.visitor)
+		if err != nil {
+			return err
+		}
+		typed := map[string]string{"email": r.PostFormValue("email"), "address": lines(r.PostFormValue("address"))}
+		c.render(w, r, http.StatusUnprocessableEntity, c.stepView(now, no.Reason, typed))
+		return nil
+	case err != nil:
+		return err
+	}
+	http.Redirect(w, r, "/join", http.StatusSeeOther)
+	return nil
+}
+
+// joinEmail takes the address and the consent, and mails a code there.
+func (c *Counter) joinEmail(w http.ResponseWriter, r *http.Request, m member) error {
+	if m.registered() {
+		return c.joinAgain(w, r, m)
+	}
+	email, address := offers.Email(strings.TrimSpace(r.PostFormValue("email"))), lines(r.PostFormValue("address"))
+	return c.step(w, r, m, c.mailProof(r, m, email, func(u *offers.Signup) error {
+		if !offers.ValidAddress(address) {
+			return &offers.Refusal{Reason: offers.AddressInvalid}
+		}
+		u.Address = address
+		u.Terms = offers.Consent{Version: c.Terms.Version, At: c.Now()}
+		return nil
+	}))
+}
+
+// lines are what was typed into a field of several lines.
+func lines(s string) string { return strings.TrimSpace(strings.ReplaceAll(s, "\r\n", "\n")) }
+
+// joinAgain mails another code to the address that is known.
+func (c *Counter) joinAgain(w http.ResponseWriter, r *http.Request, m member) error {
+	to := m.to()
+	if m.changing() {
+		to = m.signup.Email
+	}
+	if !m.registered() && m.signup.Terms == (offers.Consent{}) {
+		return c.step(w, r, m, &offers.Refusal{Reason: offers.TermsNeeded})
+	}
+	return c.step(w, r, m, c.mailProof(r, m, to, nil))
+}
+
+// mailProof mails a code that proves an address. That one is out is kept first; where
+// the mail does not leave, the buyer asks for another.
+func (c *Counter) mailProof(r *http.Request, m member, to offers.Email, edit func(*offers.Signup) error) error {
+	code := newProof()
+	n := 0
+	err := c.Shop.EditSignup(r.Context(), m.Account, c.Now(), func(u *offers.Signup) error {
+		if edit != nil {
+			if err := edit(u); err != nil {
+				return err
+			}
+		}
+		n = len(u.Mailed)
+		return u.Ask(to, code, c.Now())
+	})
+	if err != nil {
+		return err
+	}
+	mail := c.pages.proofMail(m.say, m.signup.Handle, code)
+	mail.ID, mail.To = fmt.Sprintf("proof/%s/%d/%d", m.Account, c.Now().UnixMilli(), n), to
+	err = c.Mailer.Send(r.Context(), mail)
+	if no := (*RefusedError)(nil); errors.As(err, &no) {
+		c.Log.Warn("mail refused", "mail", "proof", "why", no.Why)
+		return &offers.Refusal{Reason: offers.MailRefused}
+	}
+	return err
+}
+
+// newProof is a code of six digits, which a phone can offer to fill in.
+func newProof() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		panic(err) // never happens (crypto/rand)
+	}
+	return fmt.Sprintf("%06d", n)
+}
+
+// joinCode takes the code that was mailed.
+func (c *Counter) joinCode(w http.ResponseWriter, r *http.Request, m member) error {
+	code := strings.Map(func(d rune) rune {
+		if d < '0' || d > '9' {
+			return -1 // people and phones put spaces in
+		}
+		return d
+	}, r.PostFormValue("code"))
+	var proven offers.Email
+	err := c.Shop.EditSignup(r.Context(), m.Account, c.Now(), func(u *offers.Signup) error {
+		if m.registered() && !m.Proven && u.Email != m.buyer.Email {
+			return &offers.Refusal{Reason: offers.ProofOver} // it is out for another session
+		}
+		proven = u.Email
+		return u.Prove(code, c.Now())
+	})
+	if err != nil {
+		return c.step(w, r, m, err)
+	}
+	if m.registered() && proven != m.buyer.Email {
+		if err := c.Shop.SetEmail(r.Context(), m.Account, proven, c.Now()); err != nil {
+			return err
+		}
+	}
+	if err := c.Shop.ProveSession(r.Context(), m.token, c.Now()); err != nil {
+		return err
+	}
+	if !m.registered() {
+		if m.Session, err = c.Shop.Session(r.Context(), m.token, c.Now()); err != nil {
+			return err
+		}
+		if m, err = c.member(r, m.visitor); err != nil {
+			return err
+		}
+		return c.joinCard(w, r, m)
+	}
+	http.Redirect(w, r, "/account", http.StatusSeeOther)
+	return nil
+}
+
+// joinCard sends the browser to the wallet's page, where the card is typed in.
+func (c *Counter) joinCard(w http.ResponseWriter, r *http.Request, m member) error {
+	switch {
+	case !m.Proven, !m.registered() && !m.signup.Proven:
+		http.Redirect(w, r, "/join", http.StatusSeeOther)
+		return nil
+	case len(m.buyer.Cards) >= offers.MaxCards:
+		return c.accountAgain(w, r, m, offers.CardsMany)
+	}
+	// The number of the page is kept first: whatever is lost, the next has another key.
+	var u offers.Signup
+	err := c.Shop.EditSignup(r.Context(), m.Account, c.Now(), func(s *offers.Signup) error {
+		s.Pages++
+		if m.buyer.Customer != "" {
+			s.Customer = m.buyer.Customer
+		}
+		u = *s
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if u, err = c.Shop.Signup(r.Context(), m.Account); err != nil {
+		return err
+	}
+	customer := u.Customer
+	if customer == "" {
+		customer, err = c.Wallet.Customer(r.Context(), Customer{
+			Key: fmt.Sprintf("customer:%s:%d", m.Account, u.Began.UnixMilli()), Account: m.Account, Email: u.Email, Lang: m.say.Lang,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	back := c.PublicURL + "/join"
+	page, err := c.Wallet.Begin(r.Context(), Saving{
+		Key: fmt.Sprintf("saving:%s:%d:%d", m.Account, u.Began.UnixMilli(), u.Pages), Customer: customer, Account: m.Account,
+		Lang: m.say.Lang, DoneURL: c.cardSavedURL(), BackURL: back,
+	})
+	if err != nil {
+		return err
+	}
+	err = c.Shop.EditSignup(r.Context(), m.Account, c.Now(), func(s *offers.Signup) error {
+		s.Customer, s.Page = customer, page.ID
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	c.away(w, r, m.say, page.URL)
+	return nil
+}
+
+// cardSaved is where the wallet sends the browser back. It asks the wallet what became of
+// the page and keeps that, as the outbox would a little later by itself: a GET that
+// brings nothing about, and only does not let the buyer wait.
+func (c *Counter) cardSaved(w http.ResponseWriter, r *http.Request, m member) error {
+	page := m.signup.Page
+	if page != "" {
+		over, err := c.saving(r.Context(), m.Account, page)
+		if err != nil {
+			return err
+		}
+		if !over {
+			c.render(w, r, http.StatusOK, view{Lang: m.say.Lang, Kind: "wait", Title: m.say.Say("join.saving.title", nil), Text: m.say.Say("join.saving.text", nil), Refresh: 3,
+				Away: button{To: "/join/card", Label: m.say.Say("page.wait.again", nil), Quiet: true}})
+			return nil
+		}
+		if m, err = c.member(r, m.visitor); err != nil {
+			return err
+		}
+	}
+	if !m.registered() {
+		http.Redirect(w, r, "/join", http.StatusSeeOther)
+		return nil
+	}
+	http.Redirect(w, r, "/account"+cardIsSaved, http.StatusSeeOther)
+	return nil
+}
+
+// cardIsSaved marks the address of the account's page for those who have just saved one.
+const cardIsSaved = "?saved"
+
+// saving looks whether a card was saved on a page of the wallet, and keeps it.
+func (c *Counter) saving(ctx context.Context, a offers.Account, page string) (over bool, err error) {
+	got, err := c.Wallet.Saved(ctx, page)
+	if no := (*RefusedError)(nil); errors.As(err, &no) {
+		c.Log.Warn("no card was saved", "why", no.Why)
+		return true, nil
+	}
+	if err != nil || got.Status == SavingOpen {
+		return false, err
+	}
+	if got.Status == Saved {
+		err = c.Shop.SaveCard(ctx, a, page, got.Customer, got.Card, c.Now())
+		if errors.Is(err, offers.ErrInvalid) { // trying again does not help
+			c.Log.Error("a saved card cannot be kept", "account", a.String(), "err", err)
+			return true, nil
+		}
+	}
+	return err == nil, err
+}
+
+// forgetCard and forgetCustomer forget at Stripe what was forgotten here.
+func (c *Counter) forgetCard(ctx context.Context, card string) error {
+	return c.gone(c.Wallet.Detach(ctx, card, "detach:"+card))
+}
+
+func (c *Counter) forgetCustomer(ctx context.Context, customer string) error {
+	return c.gone(c.Wallet.Delete(ctx, customer, "delete:"+customer))
+}
+
+// gone: what the wallet will never forget for us, somebody has to look at.
+func (c *Counter) gone(err error) error {
+	if no := (*RefusedError)(nil); errors.As(err, &no) {
+		c.Log.Error("the wallet refuses to forget: look at Stripe's dashboard", "why", no.Why)
+		return nil
+	}
+	return err
+}
