@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"hashtill/offers"
 	"hashtill/offers/words"
@@ -141,7 +142,15 @@ func (c *Counter) accountView(r *http.Request, m member, problem offers.Reason, 
 		rest.Text = ""
 	}
 	rest.Links = []line{{Label: say.Say("account.rest.data", nil), Value: "/account/data"}, {Label: say.Say("account.rest.leave", nil), Value: "/account/leave"}}
-	rest.Forms = append(rest.Forms, form{To: "/account/sign-out", Button: say.Say("account.rest.sign_out", nil), Quiet: true})
+	if b.Terms.Version != c.Terms.Version {
+		rest.Forms = append(rest.Forms, form{To: "/account/terms", Button: say.Say("account.rest.agree", map[string]any{"Version": c.Terms.Version}), Quiet: true})
+		if c.Terms.URL != "" {
+			rest.Links = append([]line{{Label: say.Say("join.email.terms", nil), Value: c.Terms.URL}}, rest.Links...)
+		}
+	}
+	rest.Forms = append(rest.Forms,
+		form{To: "/account/sign-out", Button: say.Say("account.rest.sign_out", nil), Quiet: true},
+		form{To: "/account/sign-out-everywhere", Button: say.Say("account.rest.sign_out_everywhere", nil), Quiet: true})
 	v.Sections = append(v.Sections, rest)
 	return v, nil
 }
@@ -269,13 +278,28 @@ func (c *Counter) unfreeze(w http.ResponseWriter, r *http.Request, m member) err
 	return c.edited(w, r, m, c.Shop.Unfreeze(r.Context(), m.Account, offers.ByBuyer, c.Now()))
 }
 
-// askLeave asks whether the buyer means it.
+// askLeave asks whether the buyer means it, and names what they have paid for and will
+// not get: where it would be sent to is erased with the rest.
 func (c *Counter) askLeave(w http.ResponseWriter, r *http.Request, m member) error {
-	c.render(w, r, http.StatusOK, view{Lang: m.say.Lang, Title: m.say.Say("account.leave.title", nil), Text: m.say.Say("account.leave.text", nil),
+	d, err := c.Shop.Dossier(r.Context(), m.Account)
+	if err != nil {
+		return err
+	}
+	v := view{Lang: m.say.Lang, Title: m.say.Say("account.leave.title", nil), Text: m.say.Say("account.leave.text", nil),
 		Buttons: []button{{To: "/account/leave", Label: m.say.Say("account.leave.button", nil)}},
-		Away:    button{To: "/account", Label: m.say.Say("account.leave.stay", nil), Quiet: true}})
+		Away:    button{To: "/account", Label: m.say.Say("account.leave.stay", nil), Quiet: true}}
+	for _, p := range d.Purchases {
+		if p.State == offers.Paid && !p.Digital && p.ShippedAt.IsZero() && c.Now().Sub(p.PaidAt) < unshippedTime {
+			v.Rows = append(v.Rows, line{Label: p.PaidAt.UTC().Format(time.DateOnly), Value: p.Title + " · " + p.Total.Format(m.say.Lang)})
+			v.Problem = m.say.Say("account.leave.unshipped", nil)
+		}
+	}
+	c.render(w, r, http.StatusOK, v)
 	return nil
 }
+
+// unshippedTime is how long something may take to be shipped. Not every shop tells us.
+const unshippedTime = 60 * 24 * time.Hour
 
 func (c *Counter) leave(w http.ResponseWriter, r *http.Request, m member) error {
 	if err := c.Shop.Leave(r.Context(), m.Account, c.Now()); err != nil {
@@ -284,18 +308,34 @@ func (c *Counter) leave(w http.ResponseWriter, r *http.Request, m member) error 
 	if err := c.Shop.EndSession(r.Context(), m.token); err != nil {
 		return err
 	}
-	c.setCookie(w, "", -1)
+	c.setCookie(w, c.sessionCookie(), "", -1)
 	c.render(w, r, http.StatusOK, view{Lang: m.say.Lang, Kind: "good", Title: m.say.Say("account.left.title", nil), Text: m.say.Say("account.left.text", nil)})
 	return nil
 }
 
-func (c *Counter) signOut(w http.ResponseWriter, r *http.Request, m member) error {
-	if err := c.Shop.EndSession(r.Context(), m.token); err != nil {
+func (c *Counter) signOut(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.visitor(r)
+	if err != nil {
 		return err
 	}
-	c.setCookie(w, "", -1)
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	if err := c.Shop.EndSession(r.Context(), v.token); err != nil {
+		return err
+	}
+	c.setCookie(w, c.sessionCookie(), "", -1)
+	http.Redirect(w, r, "/join", http.StatusSeeOther)
 	return nil
+}
+
+func (c *Counter) signOutEverywhere(w http.ResponseWriter, r *http.Request, m member) error {
+	if _, err := c.Shop.EndSessions(r.Context(), m.Account); err != nil {
+		return err
+	}
+	return c.signOut(w, r)
+}
+
+// agree notes that the buyer has agreed to the terms as they are now.
+func (c *Counter) agree(w http.ResponseWriter, r *http.Request, m member) error {
+	return c.edited(w, r, m, c.Shop.Agree(r.Context(), m.Account, c.Terms.Version, c.Now()))
 }
 
 // data is all that is kept of the account, for its owner to take away.

@@ -21,21 +21,26 @@ type Shop interface {
 	Press(ctx context.Context, id offers.ID, round int, card string, now time.Time) (offers.Purchase, error)
 	BackFromBank(ctx context.Context, id offers.ID, now time.Time) (offers.Purchase, error)
 	Cancel(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
+	Withdraw(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
 	Hear(ctx context.Context, h offers.Hint, now time.Time) error
 	Members
 }
 
 // Members are what is needed of offers.Shop to register buyers, and for their own pages.
 type Members interface {
-	OpenSession(ctx context.Context, se offers.Session, now time.Time) (token string, err error)
+	OpenSession(ctx context.Context, a offers.Account, now time.Time) (token string, err error)
 	Session(ctx context.Context, token string, now time.Time) (offers.Session, error)
-	ProveSession(ctx context.Context, token string, now time.Time) error
+	ProveSession(ctx context.Context, token string, e offers.Email, now time.Time) error
 	EndSession(ctx context.Context, token string) error
+	EndSessions(ctx context.Context, a offers.Account) (int, error)
+	CountProof(ctx context.Context, e offers.Email, now time.Time) error
 	Signup(ctx context.Context, a offers.Account) (offers.Signup, error)
 	EditSignup(ctx context.Context, a offers.Account, now time.Time, edit func(*offers.Signup) error) error
 	SaveCard(ctx context.Context, a offers.Account, page, customer string, card offers.Card, now time.Time) error
 	PreferCard(ctx context.Context, a offers.Account, card string, now time.Time) error
 	RemoveCard(ctx context.Context, a offers.Account, card string, now time.Time) error
+	SetHandle(ctx context.Context, a offers.Account, handle string, now time.Time) error
+	Agree(ctx context.Context, a offers.Account, version string, now time.Time) error
 	SetEmail(ctx context.Context, a offers.Account, e offers.Email, now time.Time) error
 	SetAddress(ctx context.Context, a offers.Account, address string, now time.Time) error
 	SetLimits(ctx context.Context, a offers.Account, l offers.Limits, now time.Time) error
@@ -90,7 +95,10 @@ func (c *Counter) Register(shop Owing) {
 	shop.On(offers.Look, c.look)
 	shop.On(offers.Heed, c.heed)
 	shop.On(offers.Void, c.void)
-	shop.On(offers.Refund, c.refund)
+	shop.On(offers.Refunding, c.refund)
+	shop.On(offers.MailRefund, c.mailRefund)
+	shop.On(offers.MailShipped, c.mailShipped)
+	shop.On(offers.MailWithdrawal, c.mailWithdrawal)
 	if c.Wallet != nil {
 		shop.OnSaving(c.saving)
 		shop.OnDetach(c.forgetCard)
@@ -127,7 +135,7 @@ func (c *Counter) mailLink(ctx context.Context, j offers.Job) (offers.Event, err
 }
 
 func (c *Counter) mailReceipt(ctx context.Context, j offers.Job) (offers.Event, error) {
-	return c.send(ctx, j, c.pages.receiptMail(lang(j), j.Purchase, j.Buyer), offers.EffectDone, offers.EffectDone)
+	return c.send(ctx, j, c.pages.receiptMail(lang(j), j.Purchase, j.Buyer, c.linkTo(j.Purchase)), offers.EffectDone, offers.EffectDone)
 }
 
 func (c *Counter) mailReason(ctx context.Context, j offers.Job) (offers.Event, error) {
@@ -213,12 +221,17 @@ func (c *Counter) void(ctx context.Context, j offers.Job) (offers.Event, error) 
 }
 
 func (c *Counter) refund(ctx context.Context, j offers.Job) (offers.Event, error) {
+	p, n := j.Purchase, max(j.Effect.N, 1)
+	r, ok := p.Refund(n)
+	if !ok {
+		return offers.Event{}, fmt.Errorf("purchase %s has no refund %d", p.ID, n)
+	}
 	// A refund that is refused stays owed: somebody has to look at it.
-	p := j.Purchase
-	if err := c.Till.Refund(ctx, Refund{Purchase: p.ID, Key: "refund:" + string(p.ID), Intent: p.Intent, Amount: p.Total}); err != nil {
+	key := fmt.Sprintf("refund:%s:%d", p.ID, n)
+	if err := c.Till.Refund(ctx, Refund{Purchase: p.ID, Key: key, Intent: p.Intent, Amount: r.Amount}); err != nil {
 		return offers.Event{}, err
 	}
-	return offers.Event{Kind: offers.RefundMade}, nil
+	return offers.Event{Kind: offers.RefundMade, N: n}, nil
 }
 
 // outcome is the event that a standing is to the purchase. What is undecided is

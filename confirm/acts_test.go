@@ -18,12 +18,12 @@ func TestKeysFollowFromThePurchase(t *testing.T) {
 	if want := publicURL + "/c/" + token; w.till.returns != want {
 		t.Errorf("the bank sends the buyer to %s, want %s", w.till.returns, want)
 	}
-	if _, err := w.shop.RefundPurchase(t.Context(), p.ID, w.now); err != nil {
+	if _, err := w.shop.RefundPurchase(t.Context(), p.ID, offers.Money{}, "", w.now); err != nil {
 		t.Fatal(err)
 	}
 	w.settle()
 	id := string(p.ID)
-	if want := []string{"confirm pi_ann pm_ann confirm:" + id + ":1", "refund pi_ann refund:" + id}; !slices.Equal(w.till.calls, want) {
+	if want := []string{"confirm pi_ann pm_ann confirm:" + id + ":1", "refund pi_ann refund:" + id + ":1"}; !slices.Equal(w.till.calls, want) {
 		t.Errorf("the till was asked %q, want %q", w.till.calls, want)
 	}
 
@@ -47,7 +47,7 @@ func TestTakenBeforeItWasVoided(t *testing.T) {
 	w.till.status = Standing{Status: Taken}
 	w.post("/c/" + token + "/cancel")
 	w.is(p.ID, offers.Refunded)
-	if !slices.Contains(w.till.calls, "refund pi_ann refund:"+string(p.ID)) {
+	if !slices.Contains(w.till.calls, "refund pi_ann refund:"+string(p.ID)+":1") {
 		t.Errorf("the till was asked %q", w.till.calls)
 	}
 }
@@ -59,7 +59,7 @@ func TestRefusedRefundStaysOwed(t *testing.T) {
 	p, token := w.mailed()
 	w.post("/c/" + token)
 	w.till.fail = &RefusedError{Why: "too old"}
-	if _, err := w.shop.RefundPurchase(t.Context(), p.ID, w.now); err != nil {
+	if _, err := w.shop.RefundPurchase(t.Context(), p.ID, offers.Money{}, "", w.now); err != nil {
 		t.Fatal(err)
 	}
 	w.settle()

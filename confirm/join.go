@@ -3,10 +3,12 @@ package confirm
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 
 	"hashtill/offers"
@@ -47,14 +49,15 @@ func (c *Counter) joinRoutes(page func(pattern string, h func(w http.ResponseWri
 	page("GET /account", c.signedInOnly(c.account))
 	for path, h := range map[string]accountPage{
 		"cards": c.addCard, "cards/prefer": c.preferCard, "cards/remove": c.removeCard, "email": c.changeEmail,
-		"address": c.changeAddress, "limits": c.changeLimits, "quiet": c.changeQuiet, "unfreeze": c.unfreeze, "leave": c.leave,
+		"address": c.changeAddress, "terms": c.agree, "sign-out-everywhere": c.signOutEverywhere, "limits": c.changeLimits, "quiet": c.changeQuiet, "unfreeze": c.unfreeze,
 	} {
 		page("POST /account/"+path, c.signedInOnly(c.provenOnly(h)))
 	}
-	page("GET /account/leave", c.signedInOnly(c.provenOnly(c.askLeave)))
+	page("GET /account/leave", c.signedInOnly(c.ownersOnly(c.askLeave)))
+	page("POST /account/leave", c.signedInOnly(c.ownersOnly(c.leave)))
 	page("GET /account/data", c.signedInOnly(c.provenOnly(c.data)))
 	page("POST /account/freeze", c.signedInOnly(c.freeze)) // by whoever holds the account: it can only do good
-	page("POST /account/sign-out", c.signedInOnly(c.signOut))
+	page("POST /account/sign-out", c.signOut)
 }
 
 // A member is a visitor whose account is known, with what is known of it.
@@ -69,8 +72,13 @@ type member struct {
 func (m member) registered() bool { return !m.buyer.Registered.IsZero() }
 
 // mayEdit says that nobody but the buyer can be at the browser: to hold the account on
-// the network is not enough, the buyer's mail was read too.
-func (m member) mayEdit() bool { return m.registered() && m.Proven }
+// the network is not enough, a mail to the buyer's address was read too.
+func (m member) mayEdit() bool { return m.registered() && m.Proven == m.buyer.Email }
+
+// maySave says that a card can be saved: the address is proven, by this browser.
+func (m member) maySave() bool {
+	return m.mayEdit() || !m.registered() && m.signup.Proven && m.Proven == m.signup.Email
+}
 
 // changing says that a code is out which proves another address of the buyer.
 func (m member) changing() bool {
@@ -98,9 +106,16 @@ func (c *Counter) signedInOnly(h accountPage) func(w http.ResponseWriter, r *htt
 			http.Redirect(w, r, "/join", http.StatusSeeOther)
 			return nil
 		}
+		if err := r.ParseForm(); err != nil {
+			return &offers.Refusal{Reason: pageForeign} // no form of ours is as large, or reads like that
+		}
 		m, err := c.member(r, v)
 		if err != nil {
 			return err
+		}
+		if !m.registered() && m.signup.Began.IsZero() {
+			// What they had begun is forgotten: the network tells anew who they are.
+			return c.signOut(w, r)
 		}
 		if !m.buyer.LeavingAt.IsZero() {
 			c.render(w, r, http.StatusConflict, c.reasonView(m.say, offers.Leaving, nil))
@@ -116,6 +131,17 @@ func (c *Counter) provenOnly(h accountPage) accountPage {
 		if !m.mayEdit() {
 			http.Redirect(w, r, "/join", http.StatusSeeOther)
 			return nil
+		}
+		return h(w, r, m)
+	}
+}
+
+// ownersOnly is provenOnly for those who have registered; of others nothing is known but
+// what they said themselves.
+func (c *Counter) ownersOnly(h accountPage) accountPage {
+	return func(w http.ResponseWriter, r *http.Request, m member) error {
+		if m.registered() {
+			return c.provenOnly(h)(w, r, m)
 		}
 		return h(w, r, m)
 	}
@@ -158,49 +184,74 @@ func (c *Counter) joinStep(w http.ResponseWriter, r *http.Request, m member) err
 		http.Redirect(w, r, "/account", http.StatusSeeOther)
 		return nil
 	}
+	if r.URL.RawQuery == anotherAddress[1:] && !m.registered() {
+		c.render(w, r, http.StatusOK, c.addressView(m, nil))
+		return nil
+	}
 	c.render(w, r, http.StatusOK, c.stepView(m, "", nil))
 	return nil
 }
+
+// anotherAddress marks the page for those who have typed the wrong address before.
+const anotherAddress = "?address"
 
 // stepView is the page of the next step. problem says what was wrong with the step
 // before, and typed what was typed then.
 func (c *Counter) stepView(m member, problem offers.Reason, typed map[string]string) view {
 	say, u := m.say, m.signup
-	v := view{Lang: say.Lang, Problem: c.problem(say, problem)}
-	another := button{To: "/join/again", Label: say.Say("join.another", nil), Quiet: true}
+	v := view{Lang: say.Lang}
+	wrong := hint{Text: say.Say("join.wrong", nil), To: "/join" + anotherAddress, Label: say.Say("join.wrong_button", nil)}
+	if m.changing() {
+		wrong = hint{Text: say.Say("join.wrong", nil), To: "/account", Label: say.Say("join.wrong_account", nil)}
+	}
 	switch {
-	case u.Proven && m.Proven && !m.registered():
+	case m.maySave() && !m.registered():
 		v.Title, v.Text = say.Say("join.card.title", nil), say.Say("join.card.text", nil)
 		v.Buttons = []button{{To: "/join/card", Label: say.Say("join.card.button", nil)}}
-	case u.Code != nil && u.Email != "":
+	case u.Code != nil && (m.changing() || u.Email == m.to()):
 		v.Title, v.Text = say.Say("join.code.title", nil), say.Say("join.code.text", map[string]any{"Email": masked(u.Email)})
 		v.Sections = []section{{Forms: []form{{To: "/join/code", Button: say.Say("join.code.button", nil), Fields: []field{{
 			Name: "code", Label: say.Say("join.code.field", nil), Auto: "one-time-code", Mode: "numeric", Max: 20, Required: true,
 		}}}}}}
-		v.Buttons = []button{another}
+		v.Buttons = []button{{To: "/join/again", Label: say.Say("join.another", nil), Quiet: true}}
 		v.Note = say.Say("join.code.note", nil)
+		if !m.registered() || m.changing() {
+			v.Hint = wrong
+		}
 	case m.registered() || u.Proven: // by another browser
 		v.Title, v.Text = say.Say("join.back.title", nil), say.Say("join.back.text", map[string]any{"Email": masked(m.to())})
 		v.Buttons = []button{{To: "/join/again", Label: say.Say("join.back.button", nil)}}
 		if m.registered() {
 			v.Buttons = append(v.Buttons, button{To: "/account/freeze", Label: say.Say("account.freeze.button", nil), Quiet: true})
+		} else {
+			v.Hint = wrong
 		}
 	default:
-		network := say.Say("join.network."+m.Account.Network, nil)
-		email, address := string(u.Email), u.Address
-		if typed != nil {
-			email, address = typed["email"], typed["address"]
-		}
-		v.Title = say.Say("join.email.title", map[string]any{"Handle": u.Handle})
-		v.Text = say.Say("join.email.text", nil)
-		v.Sections = []section{{Forms: []form{{To: "/join/email", Button: say.Say("join.email.button", nil),
+		v = c.addressView(m, typed)
+	}
+	v.Problem = c.problem(say, problem)
+	return v
+}
+
+// addressView asks for the address and the consent.
+func (c *Counter) addressView(m member, typed map[string]string) view {
+	say, u := m.say, m.signup
+	network := say.Say("join.network."+m.Account.Network, nil)
+	email, address := string(u.Email), u.Address
+	if typed != nil {
+		email, address = typed["email"], typed["address"]
+	}
+	v := view{
+		Lang: say.Lang, Title: say.Say("join.email.title", map[string]any{"Handle": u.Handle}), Text: say.Say("join.email.text", nil),
+		Sections: []section{{Forms: []form{{To: "/join/email", Button: say.Say("join.email.button", nil),
 			Consent: say.Say("join.email.consent", map[string]any{"Network": network, "Handle": u.Handle}), Fields: []field{
 				{Name: "email", Label: say.Say("join.email.field", nil), Type: "email", Auto: "email", Mode: "email", Value: email, Max: 254, Required: true},
 				{Name: "address", Label: say.Say("join.email.address", nil), Auto: "street-address", Value: address, Max: offers.MaxAddress, Lines: 3},
-			}}}}}
-		if c.Terms.URL != "" {
-			v.Away = button{To: c.Terms.URL, Label: say.Say("join.email.terms", nil), Quiet: true}
-		}
+			}}}}},
+		Hint: hint{Text: say.Say("join.forget", nil), To: "/account/leave", Label: say.Say("join.forget_button", nil)},
+	}
+	if c.Terms.URL != "" {
+		v.Away = button{To: c.Terms.URL, Label: say.Say("join.email.terms", nil), Quiet: true}
 	}
 	return v
 }
@@ -224,19 +275,15 @@ func masked(e offers.Email) string {
 	return first + "•••@" + host
 }
 
-// signIn sends the browser to the network.
+// signIn sends the browser to the network. What is kept of it until the browser comes
+// back is kept by the browser: it is the visitor's own, and nothing is written down for
+// whoever presses a button.
 func (c *Counter) signIn(w http.ResponseWriter, r *http.Request) error {
-	before, err := c.visitor(r)
-	if err != nil {
-		return err
-	}
 	to, keep, err := c.SignIn.Begin(r.Context(), c.signedInURL())
 	if err != nil {
 		return err
 	}
-	if err := c.open(w, r, offers.Session{Keep: keep}, before.token); err != nil {
-		return err
-	}
+	c.setCookie(w, c.visitCookie(), base64.RawURLEncoding.EncodeToString([]byte(keep)), visitTime)
 	c.away(w, r, words.For(r.Header.Get("Accept-Language")), to)
 	return nil
 }
@@ -250,24 +297,22 @@ func (c *Counter) away(w http.ResponseWriter, r *http.Request, say words.Words, 
 }
 
 // signedIn is where the network sends the browser back. That this GET changes something
-// is the manner of OAuth: what it may change is bound to the session of this browser,
-// once (https://www.rfc-editor.org/rfc/rfc9700#section-2.1).
+// is the manner of OAuth: what it may change is bound to the cookie of this browser, and
+// the network takes its own word back once
+// (https://www.rfc-editor.org/rfc/rfc9700#section-2.1).
 func (c *Counter) signedIn(w http.ResponseWriter, r *http.Request) error {
-	v, err := c.visitor(r)
+	cookie, err := r.Cookie(c.visitCookie())
 	if err != nil {
-		return err
-	}
-	if v.Keep == "" {
 		return &offers.Refusal{Reason: signInLost}
 	}
-	// The session ends before its secret is used: nobody uses it twice.
-	if err := c.Shop.EndSession(r.Context(), v.token); err != nil {
-		return err
+	c.setCookie(w, c.visitCookie(), "", -1)
+	keep, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil {
+		return &offers.Refusal{Reason: signInLost}
 	}
-	who, err := c.SignIn.Finish(r.Context(), c.signedInURL(), v.Keep, r.URL.Query())
+	who, err := c.SignIn.Finish(r.Context(), c.signedInURL(), string(keep), r.URL.Query())
 	if no := (*RefusedError)(nil); errors.As(err, &no) {
 		c.Log.Info("nobody signed in", "network", c.SignIn.Network(), "why", no.Why)
-		c.setCookie(w, "", -1)
 		return &offers.Refusal{Reason: signInFailed}
 	}
 	if err != nil {
@@ -276,7 +321,7 @@ func (c *Counter) signedIn(w http.ResponseWriter, r *http.Request) error {
 	if err := c.known(r, who); err != nil {
 		return err
 	}
-	if err := c.open(w, r, offers.Session{Account: who.Account}, ""); err != nil {
+	if err := c.open(w, r, who.Account); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/join", http.StatusSeeOther)
@@ -287,10 +332,21 @@ func (c *Counter) signedIn(w http.ResponseWriter, r *http.Request) error {
 const (
 	signInLost   offers.Reason = "sign_in_lost"   // the browser does not know what it was sent away for
 	signInFailed offers.Reason = "sign_in_failed" // the network knows nobody
+
+	walletRefused offers.Reason = "wallet_refused" // it takes no customer with that address
 )
 
-// known keeps what the network says of somebody who has no card here yet.
+// known keeps what the network says of somebody.
 func (c *Counter) known(r *http.Request, who Person) error {
+	b, err := c.Shop.Buyer(r.Context(), who.Account)
+	if err != nil {
+		return err
+	}
+	if !b.Registered.IsZero() && b.LeavingAt.IsZero() && who.Handle != b.Handle {
+		if err := c.Shop.SetHandle(r.Context(), who.Account, who.Handle, c.Now()); err != nil {
+			return err
+		}
+	}
 	return c.Shop.EditSignup(r.Context(), who.Account, c.Now(), func(u *offers.Signup) error {
 		u.Handle = who.Handle
 		if u.Lang == "" {
@@ -354,30 +410,40 @@ func (c *Counter) joinAgain(w http.ResponseWriter, r *http.Request, m member) er
 }
 
 // mailProof mails a code that proves an address. That one is out is kept first; where
-// the mail does not leave, the buyer asks for another.
+// the mail does not leave it is as if nobody had asked.
 func (c *Counter) mailProof(r *http.Request, m member, to offers.Email, edit func(*offers.Signup) error) error {
-	code := newProof()
-	n := 0
-	err := c.Shop.EditSignup(r.Context(), m.Account, c.Now(), func(u *offers.Signup) error {
+	code, now := newProof(), c.Now()
+	err := c.Shop.EditSignup(r.Context(), m.Account, now, func(u *offers.Signup) error {
 		if edit != nil {
 			if err := edit(u); err != nil {
 				return err
 			}
 		}
-		n = len(u.Mailed)
-		return u.Ask(to, code, c.Now())
+		return u.Ask(to, code, now)
 	})
 	if err != nil {
 		return err
 	}
+	if to != m.buyer.Email { // nobody can keep a buyer from their own account
+		if err := c.Shop.CountProof(r.Context(), to, now); err != nil {
+			return err
+		}
+	}
 	mail := c.pages.proofMail(m.say, m.signup.Handle, code)
-	mail.ID, mail.To = fmt.Sprintf("proof/%s/%d/%d", m.Account, c.Now().UnixMilli(), n), to
+	mail.ID, mail.To = fmt.Sprintf("proof/%s/%d", m.Account, now.UnixNano()), to
 	err = c.Mailer.Send(r.Context(), mail)
+	if err == nil {
+		return nil
+	}
+	back := c.Shop.EditSignup(r.Context(), m.Account, now, func(u *offers.Signup) error {
+		u.Mailed = slices.DeleteFunc(slices.Clone(u.Mailed), now.Equal)
+		return nil
+	})
 	if no := (*RefusedError)(nil); errors.As(err, &no) {
 		c.Log.Warn("mail refused", "mail", "proof", "why", no.Why)
-		return &offers.Refusal{Reason: offers.MailRefused}
+		err = &offers.Refusal{Reason: offers.MailRefused}
 	}
-	return err
+	return errors.Join(err, back)
 }
 
 // newProof is a code of six digits, which a phone can offer to fill in.
@@ -399,7 +465,7 @@ func (c *Counter) joinCode(w http.ResponseWriter, r *http.Request, m member) err
 	}, r.PostFormValue("code"))
 	var proven offers.Email
 	err := c.Shop.EditSignup(r.Context(), m.Account, c.Now(), func(u *offers.Signup) error {
-		if m.registered() && !m.Proven && u.Email != m.buyer.Email {
+		if m.registered() && !m.mayEdit() && u.Email != m.buyer.Email {
 			return &offers.Refusal{Reason: offers.ProofOver} // it is out for another session
 		}
 		proven = u.Email
@@ -408,31 +474,47 @@ func (c *Counter) joinCode(w http.ResponseWriter, r *http.Request, m member) err
 	if err != nil {
 		return c.step(w, r, m, err)
 	}
-	if m.registered() && proven != m.buyer.Email {
+	moved := m.registered() && proven != m.buyer.Email
+	if moved {
 		if err := c.Shop.SetEmail(r.Context(), m.Account, proven, c.Now()); err != nil {
 			return err
 		}
 	}
-	if err := c.Shop.ProveSession(r.Context(), m.token, c.Now()); err != nil {
+	err = c.Shop.ProveSession(r.Context(), m.token, proven, c.Now())
+	if errors.Is(err, offers.ErrNotFound) {
+		http.Redirect(w, r, "/join", http.StatusSeeOther)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if !m.registered() {
-		if m.Session, err = c.Shop.Session(r.Context(), m.token, c.Now()); err != nil {
-			return err
-		}
+		m.Proven = proven
 		if m, err = c.member(r, m.visitor); err != nil {
 			return err
 		}
 		return c.joinCard(w, r, m)
 	}
+	if moved {
+		c.tellOldAddress(r, m, proven)
+	}
 	http.Redirect(w, r, "/account", http.StatusSeeOther)
 	return nil
+}
+
+// tellOldAddress tells the former address that mails go elsewhere now. It is a courtesy:
+// where it does not get through, nothing waits for it.
+func (c *Counter) tellOldAddress(r *http.Request, m member, now offers.Email) {
+	mail := c.pages.movedMail(m.say, m.buyer.Handle, masked(now))
+	mail.ID, mail.To = fmt.Sprintf("moved/%s/%d", m.Account, c.Now().UnixNano()), m.buyer.Email
+	if err := c.Mailer.Send(r.Context(), mail); err != nil {
+		c.Log.Warn("the former address cannot be told", "account", m.Account.String(), "err", err)
+	}
 }
 
 // joinCard sends the browser to the wallet's page, where the card is typed in.
 func (c *Counter) joinCard(w http.ResponseWriter, r *http.Request, m member) error {
 	switch {
-	case !m.Proven, !m.registered() && !m.signup.Proven:
+	case !m.maySave():
 		http.Redirect(w, r, "/join", http.StatusSeeOther)
 		return nil
 	case len(m.buyer.Cards) >= offers.MaxCards:
@@ -459,7 +541,13 @@ func (c *Counter) joinCard(w http.ResponseWriter, r *http.Request, m member) err
 		customer, err = c.Wallet.Customer(r.Context(), Customer{
 			Key: fmt.Sprintf("customer:%s:%d", m.Account, u.Began.UnixMilli()), Account: m.Account, Email: u.Email, Lang: m.say.Lang,
 		})
-		if err != nil {
+		if no := (*RefusedError)(nil); errors.As(err, &no) {
+			c.Log.Warn("no customer", "account", m.Account.String(), "why", no.Why)
+			v := c.addressView(m, nil)
+			v.Problem = c.problem(m.say, walletRefused)
+			c.render(w, r, http.StatusUnprocessableEntity, v)
+			return nil
+		} else if err != nil {
 			return err
 		}
 	}
@@ -472,7 +560,8 @@ func (c *Counter) joinCard(w http.ResponseWriter, r *http.Request, m member) err
 		return err
 	}
 	err = c.Shop.EditSignup(r.Context(), m.Account, c.Now(), func(s *offers.Signup) error {
-		s.Customer, s.Page = customer, page.ID
+		s.Customer = customer
+		s.Begin(page.ID)
 		return nil
 	})
 	if err != nil {
@@ -486,26 +575,30 @@ func (c *Counter) joinCard(w http.ResponseWriter, r *http.Request, m member) err
 // the page and keeps that, as the outbox would a little later by itself: a GET that
 // brings nothing about, and only does not let the buyer wait.
 func (c *Counter) cardSaved(w http.ResponseWriter, r *http.Request, m member) error {
-	page := m.signup.Page
-	if page != "" {
-		over, err := c.saving(r.Context(), m.Account, page)
+	open, saved := false, false
+	for _, page := range m.signup.Open {
+		over, kept, err := c.lookForCard(r.Context(), m.Account, page)
 		if err != nil {
 			return err
 		}
-		if !over {
-			c.render(w, r, http.StatusOK, view{Lang: m.say.Lang, Kind: "wait", Title: m.say.Say("join.saving.title", nil), Text: m.say.Say("join.saving.text", nil), Refresh: 3,
-				Away: button{To: "/join/card", Label: m.say.Say("page.wait.again", nil), Quiet: true}})
-			return nil
-		}
-		if m, err = c.member(r, m.visitor); err != nil {
-			return err
-		}
+		open, saved = open || !over, saved || kept
 	}
-	if !m.registered() {
-		http.Redirect(w, r, "/join", http.StatusSeeOther)
+	if open && !saved {
+		c.render(w, r, http.StatusOK, view{Lang: m.say.Lang, Kind: "wait", Title: m.say.Say("join.saving.title", nil), Text: m.say.Say("join.saving.text", nil), Refresh: 3,
+			Away: button{To: "/join/card", Label: m.say.Say("page.wait.again", nil), Quiet: true}})
 		return nil
 	}
-	http.Redirect(w, r, "/account"+cardIsSaved, http.StatusSeeOther)
+	m, err := c.member(r, m.visitor)
+	switch {
+	case err != nil:
+		return err
+	case !m.registered():
+		http.Redirect(w, r, "/join", http.StatusSeeOther)
+	case saved:
+		http.Redirect(w, r, "/account"+cardIsSaved, http.StatusSeeOther)
+	default:
+		http.Redirect(w, r, "/account", http.StatusSeeOther)
+	}
 	return nil
 }
 
@@ -514,22 +607,34 @@ const cardIsSaved = "?saved"
 
 // saving looks whether a card was saved on a page of the wallet, and keeps it.
 func (c *Counter) saving(ctx context.Context, a offers.Account, page string) (over bool, err error) {
+	over, _, err = c.lookForCard(ctx, a, page)
+	return over, err
+}
+
+// lookForCard is saving, and says whether there was a card to keep.
+func (c *Counter) lookForCard(ctx context.Context, a offers.Account, page string) (over, kept bool, err error) {
 	got, err := c.Wallet.Saved(ctx, page)
-	if no := (*RefusedError)(nil); errors.As(err, &no) {
+	no := (*RefusedError)(nil)
+	switch {
+	case errors.As(err, &no):
 		c.Log.Warn("no card was saved", "why", no.Why)
-		return true, nil
-	}
-	if err != nil || got.Status == SavingOpen {
-		return false, err
-	}
-	if got.Status == Saved {
+	case err != nil:
+		return false, false, err
+	case got.Status == SavingOpen:
+		return false, false, nil
+	case got.Status == Saved:
 		err = c.Shop.SaveCard(ctx, a, page, got.Customer, got.Card, c.Now())
-		if errors.Is(err, offers.ErrInvalid) { // trying again does not help
-			c.Log.Error("a saved card cannot be kept", "account", a.String(), "err", err)
-			return true, nil
+		switch {
+		case err == nil:
+			return true, true, nil
+		case errors.Is(err, offers.ErrUnproven): // they are asked again to prove the address
+			return false, false, nil
+		case !errors.Is(err, offers.ErrInvalid):
+			return false, false, err
 		}
+		c.Log.Error("a saved card cannot be kept", "account", a.String(), "err", err)
 	}
-	return err == nil, err
+	return true, false, c.Shop.EditSignup(ctx, a, c.Now(), func(u *offers.Signup) error { u.End(page); return nil })
 }
 
 // forgetCard and forgetCustomer forget at Stripe what was forgotten here.

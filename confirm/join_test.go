@@ -45,6 +45,7 @@ type fakeWallet struct {
 	calls  []string
 	result map[string]SavingResult
 	err    error
+	refuse bool
 }
 
 func (f *fakeWallet) call(what string) error {
@@ -55,6 +56,9 @@ func (f *fakeWallet) call(what string) error {
 }
 
 func (f *fakeWallet) Customer(_ context.Context, c Customer) (string, error) {
+	if f.refuse {
+		return "", &RefusedError{Why: "no such address"}
+	}
 	return "cus_" + c.Account.ID, f.call("customer " + string(c.Email))
 }
 
@@ -84,7 +88,8 @@ type phone struct {
 	t       testing.TB
 	handler http.Handler
 	lang    string
-	cookie  *http.Cookie
+	cookie  *http.Cookie // of the session
+	visit   *http.Cookie // of a sign-in under way
 	rec     *httptest.ResponseRecorder
 }
 
@@ -100,17 +105,20 @@ func (p *phone) do(method, path string, form ...string) *phone {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	}
-	if p.cookie != nil {
-		r.AddCookie(&http.Cookie{Name: p.cookie.Name, Value: p.cookie.Value})
+	for _, c := range []*http.Cookie{p.cookie, p.visit} {
+		if c != nil {
+			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+		}
 	}
 	p.rec = httptest.NewRecorder()
 	p.handler.ServeHTTP(p.rec, r)
 	for _, c := range p.rec.Result().Cookies() {
-		if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Name != "__Host-hashtill" {
-			p.t.Errorf("cookie %v", c)
+		at := map[string]**http.Cookie{"__Host-hashtill": &p.cookie, "__Host-hashtill-sign-in": &p.visit}[c.Name]
+		if at == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
+			p.t.Fatalf("cookie %v", c)
 		}
-		if p.cookie = c; c.MaxAge < 0 {
-			p.cookie = nil
+		if *at = c; c.MaxAge < 0 {
+			*at = nil
 		}
 	}
 	if to := p.rec.Header().Get("Location"); p.rec.Code == http.StatusSeeOther {
@@ -160,9 +168,6 @@ func (j *joining) newPhone(lang string) *phone {
 func (j *joining) signsIn(p *phone) *phone {
 	j.t.Helper()
 	p.get("/join").shows(http.StatusOK, `action="/join/sign-in"`)
-	if p.cookie != nil {
-		j.t.Fatal("a cookie before anybody asked for one")
-	}
 	p.post("/join/sign-in").shows(http.StatusOK, "https://network.example/authorize")
 	if to := p.rec.Header().Get("Refresh"); !strings.HasPrefix(to, "0; url=https://network.example/authorize?") {
 		j.t.Fatalf("led to %q", to)
@@ -405,17 +410,109 @@ func TestSignOut(t *testing.T) {
 func TestSignInIsBound(t *testing.T) {
 	j := newJoining(t, "en")
 	p := j.phone.post("/join/sign-in")
-	sent := p.cookie
+	if p.cookie != nil || p.visit == nil || p.visit.MaxAge <= 0 {
+		t.Fatalf("cookies %v, %v", p.cookie, p.visit)
+	}
+	// Another browser, and one with a sign-in of its own, get nothing from the address.
 	j.newPhone("en").get("/join/x?code=ann").shows(http.StatusBadRequest, "do not know what you signed in for")
 	p.get("/join/x?code=ann").shows(http.StatusOK, "Hello @ann")
-	if p.cookie.Value == sent.Value {
+	first := p.cookie
+	if p.visit != nil || first == nil {
+		t.Fatalf("cookies %v, %v", p.cookie, p.visit)
+	}
+	p.get("/join/x?code=ann").shows(http.StatusBadRequest, "do not know what you signed in for")
+	other := j.newPhone("en")
+	other.visit = &http.Cookie{Name: "__Host-hashtill-sign-in", Value: "bm90IG91cnM"}
+	other.get("/join/x?code=ann").shows(http.StatusForbidden, "Nobody signed in")
+
+	// Whoever signs in anew leaves no session behind.
+	p.post("/join/sign-in")
+	p.get("/join/x?code=ann")
+	if p.cookie.Value == first.Value {
 		t.Fatal("the session was not renewed")
 	}
-	stolen := j.newPhone("en")
-	stolen.cookie = sent
-	stolen.get("/join/x?code=ann").shows(http.StatusBadRequest, "do not know what you signed in for")
-	stolen.cookie = sent
-	stolen.get("/account").shows(http.StatusOK, "/join/sign-in")
+	other.cookie = first
+	other.get("/join").shows(http.StatusOK, "/join/sign-in")
+}
+
+// A session that has proven one address proves no other.
+func TestProvenIsAnAddress(t *testing.T) {
+	j := newJoining(t, "en")
+	eve := j.signsIn(j.newPhone("en")) // had the account on the network in her hands for a while
+	eve.post("/join/email", "email", "eve@example.com")
+	eve.post("/join/code", "code", j.code("eve@example.com")).shows(http.StatusOK, "https://wallet.example/cs_1")
+	p := j.signsIn(j.phone).shows(http.StatusOK, "e•••@example.com")
+	p.get("/join?address").shows(http.StatusOK, `action="/join/email"`)
+	p.post("/join/email", "email", "ann@example.com").shows(http.StatusOK, "a•••@example.com")
+	p.post("/join/code", "code", j.code("ann@example.com"))
+	j.saves(savedVisa)
+	p.get("/join/card").shows(http.StatusOK, "4242")
+	eve.get("/account").shows(http.StatusOK, "/join/again")
+	eve.post("/account/email", "email", "eve2@example.com")
+	if m := j.mailer.last(); m.To == "eve2@example.com" {
+		t.Fatal("eve changes the address")
+	}
+
+	// Who has read the mail at the former address may change nothing any more, and is told.
+	second := j.signsIn(j.newPhone("en")).post("/join/again")
+	second.post("/join/code", "code", j.code("ann@example.com")).shows(http.StatusOK, "4242")
+	p.post("/account/email", "email", "new@example.com")
+	p.post("/join/code", "code", j.code("new@example.com")).shows(http.StatusOK, "new@example.com")
+	if m := j.mailer.last(); m.To != "ann@example.com" || !strings.Contains(m.Text, "n•••@example.com") {
+		t.Errorf("the former address was not told: %+v", m)
+	}
+	second.get("/account").shows(http.StatusOK, "/join/again")
+}
+
+// Slips of the finger, double taps and second browsers lose nothing.
+func TestJoiningClumsily(t *testing.T) {
+	j := newJoining(t, "en")
+	p := j.signsIn(j.phone)
+	p.post("/join/email", "email", "amn@example.com").shows(http.StatusOK, `href="/join?address"`)
+	p.get("/join?address").shows(http.StatusOK, `value="amn@example.com"`)
+	p.post("/join/email", "email", "ann@example.com")
+	p.post("/join/code", "code", j.code("ann@example.com")).shows(http.StatusOK, "https://wallet.example/cs_1")
+	p.post("/join/card").shows(http.StatusOK, "https://wallet.example/cs_2") // and finishes on the first page
+	other := j.signsIn(j.newPhone("en")).shows(http.StatusOK, "/join/again")
+	other.post("/join/again").shows(http.StatusOK, "a•••@example.com")
+	j.wallet.result["cs_1"] = SavingResult{Status: Saved, Customer: "cus_1001", Card: savedVisa}
+	p.get("/join/card").shows(http.StatusOK, "Your card is saved")
+	other.post("/join/code", "code", j.code("ann@example.com")).shows(http.StatusOK, "4242")
+
+	j.saves(savedVisa) // the same card on the page that was left open
+	j.now = j.now.Add(time.Hour)
+	j.settle()
+	if b, err := j.shop.Buyer(t.Context(), ann); err != nil || len(b.Cards) != 1 {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	p.get("/join/card")
+	if strings.Contains(p.rec.Body.String(), "Your card is saved") {
+		t.Error("nothing was saved")
+	}
+	p.post("/account/address", "address", strings.Repeat("x", maxForm)).shows(http.StatusForbidden, "did not come from this page")
+	if b, _ := j.shop.Buyer(t.Context(), ann); b.Address != "" {
+		t.Errorf("address %q", b.Address)
+	}
+	p.post("/account/sign-out-everywhere")
+	other.get("/account").shows(http.StatusOK, "/join/sign-in")
+}
+
+// Who has not registered can have all forgotten that there is of them.
+func TestLeavingBeforeJoining(t *testing.T) {
+	j := newJoining(t, "en")
+	p := j.signsIn(j.phone)
+	p.post("/join/email", "email", "ann@example.com")
+	p.post("/join/code", "code", j.code("ann@example.com"))
+	p.get("/account/leave").shows(http.StatusOK, "erase everything")
+	p.post("/account/leave").shows(http.StatusOK, "You have left")
+	j.settle()
+	if !slices.Contains(j.wallet.calls, "delete cus_1001 delete:cus_1001") || strings.Contains(j.everything(), "ann@example.com") {
+		t.Errorf("calls %q, left:\n%s", j.wallet.calls, j.everything())
+	}
+	j.wallet.refuse = true // Stripe takes no customer with that address
+	j.signsIn(p)
+	p.post("/join/email", "email", "ann@example.com")
+	p.post("/join/code", "code", j.code("ann@example.com")).shows(http.StatusUnprocessableEntity, "Stripe does not take that address")
 }
 
 // GETs that a mail's or a chat's scanner makes without the cookie change nothing.

@@ -83,20 +83,23 @@ func (p *pages) proofMail(say words.Words, handle, code string) Mail {
 	return p.write(l)
 }
 
+// movedMail tells a former address that mails go to another one now.
+func (p *pages) movedMail(say words.Words, handle, to string) Mail {
+	return p.write(letter{
+		Lang:    say.Lang,
+		Subject: say.Say("mail.moved.subject", nil),
+		Hello:   say.Say("mail.hello", map[string]any{"Handle": handle}),
+		Text:    say.Say("mail.moved.text", map[string]any{"Email": to}),
+		Notes:   []string{say.Say("mail.moved.not_me", nil)},
+	})
+}
+
 func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string, until time.Time) Mail {
 	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": clockTime(until)}
 	l := letterTo(say, pur, "link", args)
 	l.Rows = details(say, pur, b)
 	l.Button, l.Link = say.Say("mail.link.button", args), link
 	l.Notes = []string{say.Say("mail.link.until", args), say.Say("mail.not_me", nil)}
-	return p.write(l)
-}
-
-func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer) Mail {
-	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Paid": pur.PaidAt.UTC().Format("2006-01-02 15:04 UTC")}
-	l := letterTo(say, pur, "receipt", args)
-	l.Rows = details(say, pur, b)
-	l.Notes = []string{say.Say("mail.receipt.paid", args), say.Say("mail.receipt.after", nil)}
 	return p.write(l)
 }
 
@@ -108,12 +111,7 @@ func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reas
 	if strings.HasSuffix(title, "?") {
 		l.Text = text
 	}
-	for _, row := range details(say, pur, offers.Buyer{}) {
-		l.Rows = append(l.Rows, row)
-		if row.Kind == "total" {
-			break // what it is about; the rest is no matter here
-		}
-	}
+	l.Rows = brief(say, pur) // what it is about; the rest is no matter here
 	if len(pur.Choices) > 0 {
 		l.Notes = append(l.Notes, strings.Join(pur.Choices, " · "))
 	}

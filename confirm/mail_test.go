@@ -57,7 +57,7 @@ var letters = map[string]func(*world){
 	"refunded": func(w *world) {
 		p, token := w.mailed()
 		w.post("/c/" + token)
-		if _, err := w.shop.RefundPurchase(context.Background(), p.ID, w.now); err != nil {
+		if _, err := w.shop.RefundPurchase(context.Background(), p.ID, offers.Money{}, "", w.now); err != nil {
 			w.t.Fatal(err)
 		}
 		w.settle()

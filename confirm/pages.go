@@ -110,6 +110,8 @@ func (c *Counter) Handler() http.Handler {
 	page("POST /c/{token}", c.press)
 	page("POST /c/{token}/cancel", c.cancel)
 	page("POST /c/{token}/bank", c.backFromBank)
+	page("GET /c/{token}/withdraw", c.askWithdraw)
+	page("POST /c/{token}/withdraw", c.withdraw)
 	c.joinRoutes(page)
 	page("/", func(http.ResponseWriter, *http.Request) error { return &offers.Refusal{Reason: pageNotFound} })
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
@@ -154,7 +156,7 @@ func (c *Counter) secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src https:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Referrer-Policy", "same-origin")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -305,7 +307,6 @@ const fromBank = "?bank"
 // that the buyer comes from the bank's page.
 func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, round int, here string, back bool) (int, view) {
 	rows := details(say, p, b)
-	total := map[string]any{"Total": p.Total.Format(say.Lang)}
 	bad := func(why offers.Reason) (int, view) {
 		v := c.reasonView(say, why, reasonArgs(say, p.Over, p.QuietUntil))
 		v.Rows = rows
@@ -333,10 +334,10 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		}
 		return ok(v)
 	case offers.Paid:
-		if !p.RefundAt.IsZero() {
+		if p.Left().Minor <= 0 {
 			return bad(offers.WasRefunded)
 		}
-		return ok(view{Kind: "good", Title: say.Say("page.paid.title", nil), Text: say.Say("page.paid.text", total)})
+		return ok(c.paidView(say, p, here))
 	case offers.Refunded:
 		return bad(offers.WasRefunded)
 	case offers.Expired:
@@ -428,13 +429,26 @@ func details(say words.Words, p offers.Purchase, b offers.Buyer) []line {
 	add("item", p.Title)
 	add("variant", p.Variant)
 	add("quantity", fmt.Sprint(p.Quantity))
+	paid := !p.PaidAt.IsZero()
+	if paid {
+		add("unit_price", offers.Money{Minor: p.Total.Minor / int64(max(p.Quantity, 1)), Currency: p.Total.Currency}.Format(say.Lang))
+	}
 	add("total", p.Total.Format(say.Lang))
+	add("tax", taxIncluded(say, p))
 	if p.Card.Last4 != "" {
 		add("card", say.Say("field.card_ending", map[string]any{"Brand": brand(p.Card.Brand), "Last4": p.Card.Last4}))
 	}
-	add("seller", p.Seller)
-	add("address", b.Address)
+	if paid {
+		add("paid", p.PaidAt.UTC().Format(dateMinute))
+	}
+	add("seller", seller(p))
+	add("tax_number", p.SellerTaxNumber)
+	if !p.Digital {
+		add("address", b.Address)
+	}
 	add("terms", p.Terms)
+	add("withdrawal", withdrawalRight(say, p))
+	rows = append(rows, afterRows(say, p)...)
 	add("number", string(p.ID))
 	return rows
 }
@@ -448,20 +462,6 @@ func brand(s string) string {
 		return name
 	}
 	return s
-}
-
-// cancel takes the purchase back.
-func (c *Counter) cancel(w http.ResponseWriter, r *http.Request) error {
-	p, b, say, _, err := c.behind(r)
-	if err != nil {
-		return err
-	}
-	p, err = c.Shop.Cancel(r.Context(), p.ID, p.Buyer, c.Now())
-	if done, err := c.refused(w, r, say, p, b, err); done || err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/c/"+r.PathValue("token"), http.StatusSeeOther)
-	return nil
 }
 
 // backFromBank asks Stripe at once how it stands.

@@ -98,7 +98,7 @@ var scenes = []struct {
 	{"refunded", 200, func(w *world) *httptest.ResponseRecorder {
 		p, token := w.mailed()
 		w.post("/c/" + token)
-		if _, err := w.shop.RefundPurchase(context.Background(), p.ID, w.now); err != nil {
+		if _, err := w.shop.RefundPurchase(context.Background(), p.ID, offers.Money{}, "", w.now); err != nil {
 			w.t.Fatal(err)
 		}
 		w.settle()
@@ -177,8 +177,9 @@ var scenes = []struct {
 		return w.ask("GET", "/c/"+w.Links.Sign(w.coded().ID, 0))
 	}},
 	{"too_late_to_cancel", 409, func(w *world) *httptest.ResponseRecorder {
-		_, token := w.mailed()
+		p, token := w.mailed()
 		w.post("/c/" + token)
+		w.ship(p.ID)
 		return w.post("/c/" + token + "/cancel")
 	}},
 	{"pressed_again", 409, func(w *world) *httptest.ResponseRecorder {
@@ -261,7 +262,7 @@ func checkPage(t *testing.T, rec *httptest.ResponseRecorder, status int, lang st
 	}
 	h, body := rec.Header(), rec.Body.String()
 	for header, want := range map[string]string{
-		"Content-Language": lang, "Content-Type": "text/html; charset=utf-8", "Referrer-Policy": "no-referrer",
+		"Content-Language": lang, "Content-Type": "text/html; charset=utf-8", "Referrer-Policy": "same-origin",
 		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "X-Robots-Tag": "noindex", "X-Frame-Options": "DENY",
 		"Strict-Transport-Security": "max-age=31536000",
 	} {
@@ -299,7 +300,7 @@ func TestLookingChangesNothing(t *testing.T) {
 			}
 			for _, method := range []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "PROPFIND"} {
 				for round := range 3 {
-					for _, more := range []string{"", "?bank", "?payment_intent=pi", "/bank", "/cancel"} {
+					for _, more := range []string{"", "?bank", "?payment_intent=pi", "/bank", "/cancel", "/withdraw"} {
 						rec := w.ask(method, "/c/"+w.Links.Sign(p.ID, round)+more)
 						if method == "HEAD" && rec.Body.Len() > 0 {
 							t.Errorf("HEAD %s has a body", more)
@@ -318,7 +319,7 @@ func TestLookingChangesNothing(t *testing.T) {
 // Only our own page may press: what another site sends changes nothing.
 func TestForeignPagesCannotPress(t *testing.T) {
 	for _, from := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}} {
-		for _, path := range []string{"", "/cancel", "/bank"} {
+		for _, path := range []string{"", "/cancel", "/bank", "/withdraw"} {
 			w := newWorld(t)
 			w.register("en")
 			_, token := w.mailed()
@@ -523,5 +524,5 @@ func allReasons() []offers.Reason {
 		offers.CardDeclined, offers.CardUnusable, offers.MailRefused, offers.Unreachable, offers.AlreadyPaid, offers.TooLate,
 		offers.WasCancelled, offers.WasRefunded, offers.NotPaid, offers.BuyerStopped, offers.InsufficientFunds, offers.CardExpired,
 		offers.IncorrectCVC, offers.CardLimit, offers.CardNotSupported, offers.AuthenticationFailed, offers.ProcessingError,
-		offers.CardUnknown, offers.NotCharged, offers.QuietHours}
+		offers.CardUnknown, offers.NotCharged, offers.QuietHours, offers.NoWithdrawal, offers.WithdrawalOver}
 }

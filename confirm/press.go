@@ -107,6 +107,25 @@ func (c *Counter) press(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// cancel takes the purchase back.
+func (c *Counter) cancel(w http.ResponseWriter, r *http.Request) error {
+	p, b, say, _, err := c.behind(r)
+	if err != nil {
+		return err
+	}
+	p, err = c.Shop.Cancel(r.Context(), p.ID, p.Buyer, c.Now())
+	if err != nil && p.WithdrawnAt.IsZero() && p.ShippedAt.IsZero() && p.Withdrawable(c.Now()) == "" {
+		// Paid this moment: it can still be taken back, by a withdrawal.
+		http.Redirect(w, r, "/c/"+r.PathValue("token")+"/withdraw", http.StatusSeeOther)
+		return nil
+	}
+	if done, err := c.refused(w, r, say, p, b, err); done || err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/c/"+r.PathValue("token"), http.StatusSeeOther)
+	return nil
+}
+
 // refused shows a refusal in the buyer's own language.
 func (c *Counter) refused(w http.ResponseWriter, r *http.Request, say words.Words, p offers.Purchase, b offers.Buyer, err error) (bool, error) {
 	var no *offers.Refusal

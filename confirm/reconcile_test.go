@@ -61,9 +61,18 @@ func paid(w *world) offers.Purchase {
 	return w.is(p.ID, offers.Paid)
 }
 
+func partly(w *world) offers.Purchase {
+	p := paid(w)
+	if _, err := w.shop.RefundPurchase(context.Background(), p.ID, offers.Money{Minor: 1250, Currency: "USD"}, "", w.now); err != nil {
+		w.t.Fatal(err)
+	}
+	w.settle()
+	return w.is(p.ID, offers.Paid)
+}
+
 func refunded(w *world) offers.Purchase {
 	p := paid(w)
-	if _, err := w.shop.RefundPurchase(context.Background(), p.ID, w.now); err != nil {
+	if _, err := w.shop.RefundPurchase(context.Background(), p.ID, offers.Money{}, "", w.now); err != nil {
 		w.t.Fatal(err)
 	}
 	w.settle()
@@ -170,6 +179,9 @@ func TestReconcileRules(t *testing.T) {
 		{name: "another amount, forgotten here", station: forgets(mailed), entry: func(e *Entry) { e.Status, e.Total = Taken, usd(1) }, kind: OtherAmount, open: true},
 
 		{name: "refunded there", station: paid, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1) }, kind: RefundedMore, open: true},
+		{name: "refunded in part on both sides", station: partly, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1250) }},
+		{name: "refunded in part here, more there", station: partly, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1251) }, kind: RefundedMore, open: true},
+		{name: "refunded in part here, less there", station: partly, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1249) }, kind: RefundedLess, open: true},
 		{name: "refunded on both sides", station: refunded, entry: func(e *Entry) { e.Status, e.Refunded = Taken, total }},
 		{name: "refunded here", station: refunded, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(29997) }, kind: RefundedLess, open: true},
 

@@ -68,13 +68,8 @@ func (s sighting) over() bool { return s.p.State.Ended() && !s.paid() }
 
 // paidBack is what was paid back by us, and what is owed besides, in the minor unit.
 func (s sighting) paidBack() (made, owed int64) {
-	switch {
-	case s.p.State == offers.Refunded:
-		return s.p.Total.Minor, 0
-	case !s.p.RefundAt.IsZero():
-		return 0, s.p.Total.Minor
-	}
-	return 0, 0
+	back, due := s.p.PaidBack()
+	return back.Minor, due.Minor
 }
 
 // noticed: we were told that it is disputed.
@@ -87,8 +82,12 @@ func (s sighting) noticed() bool {
 // moved is when the payment or its purchase last did.
 func (s sighting) moved() time.Time {
 	last := s.e.Begun
-	for _, at := range []time.Time{s.p.AskedAt, s.p.CodedAt, s.p.EchoedAt, s.p.MailedAt, s.p.ConfirmedAt, s.p.ChargingAt,
-		s.p.ChallengedAt, s.p.PaidAt, s.p.RefundAt, s.p.EndedAt} {
+	times := []time.Time{s.p.AskedAt, s.p.CodedAt, s.p.EchoedAt, s.p.MailedAt, s.p.ConfirmedAt, s.p.ChargingAt,
+		s.p.ChallengedAt, s.p.PaidAt, s.p.EndedAt}
+	for _, r := range s.p.Refunds {
+		times = append(times, r.AskedAt, r.MadeAt)
+	}
+	for _, at := range times {
 		if at.After(last) {
 			last = at
 		}

@@ -72,6 +72,11 @@ func (p prompt) Cancel(ctx context.Context, id offers.ID, by offers.Account, now
 	return p.Shop.Cancel(ctx, id, by, now)
 }
 
+func (p prompt) Withdraw(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error) {
+	defer p.w.settle()
+	return p.Shop.Withdraw(ctx, id, by, now)
+}
+
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	w := &world{t: t, st: store.NewMemory(), till: &fakeTill{}, mailer: &fakeMailer{}, now: t0, logged: &bytes.Buffer{}}
@@ -98,7 +103,8 @@ func newWorld(t testing.TB) *world {
 	}
 	w.handler = w.Handler()
 	err = w.shop.Import(t.Context(), []offers.Offer{
-		{ID: "buytee", Tag: "BuyTee", Title: "Tour T-shirt “Nuit blanche”", Seller: "Example Records, 12 rue des Lilas, Lyon",
+		{ID: "buytee", Tag: "BuyTee", Title: "Tour T-shirt “Nuit blanche”", Seller: "Example Records",
+			SellerAddress: "12 rue des Lilas\n69003 Lyon\nFrance", SellerTaxNumber: "FR40123456824", Tax: 20000, WithdrawalDays: 14,
 			Price: offers.Money{Minor: 14999, Currency: "USD"}, Stock: map[string]int{"S black": 5, "M black": 5}, PerBuyer: 3,
 			Terms: "Ships within 3 days. 14 days to return."},
 		{ID: "buyvinyl", Tag: "BuyVinyl", Title: "Signed vinyl", Seller: "Example Records, 12 rue des Lilas, Lyon",
@@ -327,6 +333,7 @@ func golden(t *testing.T, name, got string) {
 type fakeTill struct {
 	mu       sync.Mutex
 	prepared []Payment
+	refunds  []Refund
 	calls    []string // what was called, with intent and key
 	returns  string   // the last address that the bank was told
 	status   Standing // of the payment
@@ -376,10 +383,12 @@ func (f *fakeTill) Void(_ context.Context, intent, key string) (Standing, error)
 }
 
 func (f *fakeTill) Refund(_ context.Context, r Refund) error {
-	intent, key := r.Intent, r.Key
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls = append(f.calls, strings.Join([]string{"refund", intent, key}, " "))
+	f.calls = append(f.calls, strings.Join([]string{"refund", r.Intent, r.Key}, " "))
+	if f.fail == nil {
+		f.refunds = append(f.refunds, r)
+	}
 	return f.fail
 }
 

@@ -64,7 +64,9 @@ const (
 func (b Buyer) LogValue() slog.Value { return slog.StringValue(b.Account.String()) }
 
 // Known says that the buyer can pay: there is a card, and nothing was stopped.
-func (b Buyer) Known() bool { return !b.Registered.IsZero() && len(b.Cards) > 0 && b.Stopped.IsZero() }
+func (b Buyer) Known() bool {
+	return !b.Registered.IsZero() && len(b.Cards) > 0 && b.Stopped.IsZero() && b.LeavingAt.IsZero()
+}
 
 // Barred says why nothing is sold to the buyer, or "".
 func (b Buyer) Barred() Reason {

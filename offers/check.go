@@ -18,6 +18,7 @@ type FindingKind string
 
 const (
 	Miscounted FindingKind = "miscounted" // a count is not the sum of what it counts
+	Overpaid   FindingKind = "overpaid"   // the refunds of a purchase do not fit what was paid
 	Stuck      FindingKind = "stuck"      // a purchase waits for an effect that is not owed
 	Orphan     FindingKind = "orphan"     // it belongs to a purchase that is not there
 	Unfiled    FindingKind = "unfiled"    // its buyer's purchases do not name it

@@ -89,7 +89,7 @@ func (p *play) step(n int) {
 		}
 	case 9:
 		if bought.ID != "" && p.rnd.IntN(3) == 0 {
-			_, _ = p.RefundPurchase(ctx, bought.ID, p.now)
+			_, _ = p.RefundPurchase(ctx, bought.ID, Money{}, "", p.now)
 		}
 	case 10:
 		p.register(p.rnd.IntN(players))

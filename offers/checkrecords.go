@@ -107,9 +107,11 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 	case "session":
 		if se, err := readSession(r); err != nil {
 			unreadable("session", err)
-		} else if se.Account != (Account{}) {
+		} else {
 			c.placed(r.Key, se.Account.Shard())
 		}
+	case "proofs":
+		c.placed(r.Key, store.ShardOf(r.Key))
 	case "aside":
 		c.placed(r.Key, store.ShardOf(name))
 	case "answer", "event", "store", "held", "cursor":
@@ -193,6 +195,9 @@ func (c *shardCheck) purchase(r store.Record, filed, needed elsewhere) {
 		c.sums[takenKey(p.Offer, p.Variant)] += held
 		c.sums[boughtKey(p.Offer, p.Buyer)] += held
 	}
+	if why := p.miscounted(); why != "" {
+		c.finds(Overpaid, r.Key, "this purchase is %s, but %s: see its payment in Stripe's dashboard", p.State, why)
+	}
 	if why := c.waitsFor(p); why != "" {
 		c.finds(Stuck, r.Key, "this purchase is %s, but %s", p.State, why)
 	}
@@ -223,8 +228,11 @@ func (c *shardCheck) waitsFor(p Purchase) string {
 		return "its charge is not owed: the buyer has pressed and nothing happens"
 	case p.State.Ended() && p.State != Paid && p.Held > 0 && !owes(Effect{Kind: Void}) && !owes(Effect{Kind: Prepare}):
 		return "nobody cancels its payment: its units never come back"
-	case p.State == Paid && !p.RefundAt.IsZero() && !owes(Effect{Kind: Refund}):
-		return "its refund is decided and not owed: the buyer never gets it"
+	}
+	for _, r := range p.Refunds {
+		if r.MadeAt.IsZero() && !owes(Effect{Kind: Refunding, N: r.N}) {
+			return "its refund is decided and not owed: the buyer never gets it"
+		}
 	}
 	return ""
 }

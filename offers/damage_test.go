@@ -1,8 +1,10 @@
 package offers
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +44,7 @@ func newDamaged(t *testing.T) *damaged {
 	if _, err := s.Press(t.Context(), d.confirmed.ID, 1, "", s.now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.RefundPurchase(t.Context(), d.refunding.ID, s.now); err != nil {
+	if _, err := s.RefundPurchase(t.Context(), d.refunding.ID, Money{}, "", s.now); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.OweAnswer(t.Context(), Answer{Post: "9", Account: account(1), Word: "help"}); err != nil {
@@ -62,6 +64,20 @@ func (d *damaged) load(shard int, rows store.Rows) {
 func (d *damaged) put(shard int, key, value string) {
 	d.t.Helper()
 	d.load(shard, store.Rows{Records: []store.Record{{Key: key, Version: 1, Value: []byte(value)}}})
+}
+
+func (d *damaged) edit(p Purchase, edit func(*Purchase)) {
+	d.t.Helper()
+	p, err := d.Purchase(d.t.Context(), p.ID)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	edit(&p)
+	value, err := json.Marshal(p)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.put(d.here, purchaseKey(p.ID), string(value))
 }
 
 func (d *damaged) read(shard int, key string) string {
@@ -158,8 +174,19 @@ func TestCheckFindsEachDamage(t *testing.T) {
 			return Stuck, purchaseKey(d.ended.ID)
 		},
 		"a decision without its refund": func(d *damaged) (FindingKind, string) {
-			d.drop(d.refunding, Effect{Kind: Refund})
+			d.drop(d.refunding, Effect{Kind: Refunding, N: 1})
 			return Stuck, purchaseKey(d.refunding.ID)
+		},
+		"more given back than was paid": func(d *damaged) (FindingKind, string) {
+			d.edit(d.refunding, func(p *Purchase) { p.Refunds[0].Amount.Minor++ })
+			return Overpaid, purchaseKey(d.refunding.ID)
+		},
+		"more given back than a number can say": func(d *damaged) (FindingKind, string) {
+			d.edit(d.paid, func(p *Purchase) {
+				most := Money{math.MaxInt64, "USD"}
+				p.Refunds = []Refund{{N: 1, Amount: most, MadeAt: t0}, {N: 2, Amount: most, MadeAt: t0}}
+			})
+			return Overpaid, purchaseKey(d.paid.ID)
 		},
 		"an effect of no purchase": func(d *damaged) (FindingKind, string) {
 			d.owe(d.here, "thank/"+string(nobody), "thank", `{"purchase":"`+string(nobody)+`"}`)

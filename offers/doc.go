@@ -77,7 +77,7 @@
 //	           IntentVoided → refused
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
-//	paid       RefundMade   → refunded
+//	paid       RefundMade   → refunded (all of it)
 //	declined   LinkPressed  → confirmed
 //	           Charged      → paid
 //	           IntentVoided → refused
@@ -141,6 +141,16 @@
 // purchase expires, and the payment is cancelled at Stripe. Which of the two came first
 // is decided there; what was taken after all makes it paid. The buyer is told that
 // nothing was charged when that is certain, and not before.
+//
+// # After the payment
+//
+// All or a part of the money may be given back, in one or several refunds, each owed
+// and made under its own number. What is decided is never more than what was paid. Only
+// when all of it is back do the units come back too.
+//
+// A buyer may withdraw from the contract while [Purchase.Withdrawable] says so. What was
+// not shipped is paid back at once; for what was, it is the seller's turn
+// ([Purchase.Returning]), and until then the account is not erased.
 //
 // # Stopping, and taking back
 //

@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ type Erased struct {
 type UnfinishedError struct {
 	Paying []ID // the buyer has confirmed these and their payment is being taken: wait until it is decided
 	Owed   []ID // Stripe has yet to cancel or to pay back the payments of these, which the outbox sees to
+	Seller []ID // the buyer has withdrawn from these, which were shipped, and the seller has yet to refund them
 }
 
 func (e *UnfinishedError) Error() string {
@@ -34,6 +36,9 @@ func (e *UnfinishedError) Error() string {
 	}
 	if len(e.Owed) > 0 {
 		say = append(say, fmt.Sprintf("still owed: Stripe has yet to cancel or to pay back %s", list(e.Owed)))
+	}
+	if len(e.Seller) > 0 {
+		say = append(say, fmt.Sprintf("withdrawn from, and for the seller to refund: %s", list(e.Seller)))
 	}
 	return strings.Join(say, "; ") + "; then erase the account again"
 }
@@ -66,11 +71,20 @@ func list(ids []ID) string {
 // It reads every purchase in the store: none is missed because an index does not
 // have it yet.
 func (s *Shop) Erase(ctx context.Context, a Account, now time.Time) (Erased, error) {
+	return s.erase(ctx, a, false, now)
+}
+
+// erase is Erase; with keepBuyer it does all but remove the buyer's own record.
+func (s *Shop) erase(ctx context.Context, a Account, keepBuyer bool, now time.Time) (Erased, error) {
 	b, err := s.Buyer(ctx, a)
 	if err != nil {
 		return Erased{}, err
 	}
-	erased := Erased{Customer: b.Customer}
+	u, err := s.Signup(ctx, a)
+	if err != nil {
+		return Erased{}, err
+	}
+	erased := Erased{Customer: cmp.Or(b.Customer, u.Customer)}
 	theirs := map[ID]bool{}
 	wait := &UnfinishedError{}
 	err = s.eachReadable(ctx, func(p Purchase) error {
@@ -93,10 +107,10 @@ func (s *Shop) Erase(ctx context.Context, a Account, now time.Time) (Erased, err
 			return erased, err
 		}
 	}
-	if len(wait.Paying)+len(wait.Owed) > 0 {
+	if len(wait.Paying)+len(wait.Owed)+len(wait.Seller) > 0 {
 		return erased, wait
 	}
-	if err := s.eraseAccount(ctx, a, &erased); err != nil {
+	if err := s.eraseAccount(ctx, a, keepBuyer, &erased); err != nil {
 		return erased, fmt.Errorf("erase: %w", err)
 	}
 	// What was wished while this looked elsewhere is erased by calling again.
@@ -151,6 +165,9 @@ func (s *Shop) erasePurchase(ctx context.Context, id ID, a Account, now time.Tim
 		case p.unsettled():
 			wait.Owed = append(wait.Owed, id)
 			return nil
+		case p.Returning():
+			wait.Seller = append(wait.Seller, id)
+			return nil
 		}
 		c := store.Change{}
 		if now.Sub(p.AskedAt) < postMemory {
@@ -185,7 +202,7 @@ func (s *Shop) erasePurchase(ctx context.Context, id ID, a Account, now time.Tim
 
 // eraseAccount removes what is left in the account's own shard when its purchases
 // are gone. The buyer goes last: until then calling again tells Stripe's customer.
-func (s *Shop) eraseAccount(ctx context.Context, a Account, erased *Erased) error {
+func (s *Shop) eraseAccount(ctx context.Context, a Account, keepBuyer bool, erased *Erased) error {
 	var stray []string
 	err := s.scan(ctx, a.Shard(), ownPrefix(a), func(r store.Record) error {
 		id, ok := ParseID(strings.TrimPrefix(r.Key, ownPrefix(a)))
@@ -230,27 +247,23 @@ func (s *Shop) eraseAccount(ctx context.Context, a Account, erased *Erased) erro
 			return err
 		}
 	}
-	err = s.scan(ctx, a.Shard(), "session/", func(r store.Record) error {
-		if se, err := readSession(r); err != nil || se.Account != a {
-			return nil // Check finds what cannot be read
-		}
-		n, err := s.removeForgotten(ctx, a.Shard(), forgetEffect{Key: r.Key})
-		erased.Records += n
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	u, err := s.Signup(ctx, a)
-	if err != nil {
-		return err
-	}
-	n, err := s.removeForgotten(ctx, a.Shard(), u.forgotten())
+	n, err := s.EndSessions(ctx, a)
 	if err != nil {
 		return err
 	}
 	erased.Records += n
-	for _, key := range append(stray, buyerKey(a)) {
+	u, err := s.Signup(ctx, a)
+	if err != nil {
+		return err
+	}
+	if n, err = s.removeForgotten(ctx, a.Shard(), u.forgotten()); err != nil {
+		return err
+	}
+	erased.Records += n
+	if !keepBuyer {
+		stray = append(stray, buyerKey(a))
+	}
+	for _, key := range stray {
 		n, err := s.remove(ctx, a.Shard(), key)
 		if err != nil {
 			return err

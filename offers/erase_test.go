@@ -69,7 +69,7 @@ func (s *shop) richLife() {
 	p = s.annEchoes(s.annWishes("post-refunded"))
 	s.annPresses(p)
 	s.settle()
-	if _, err := s.RefundPurchase(s.t.Context(), p.ID, s.now); err != nil {
+	if _, err := s.RefundPurchase(s.t.Context(), p.ID, Money{}, "", s.now); err != nil {
 		s.t.Fatal(err)
 	}
 	s.settle()
@@ -295,7 +295,7 @@ func TestEraseWaitsForPayments(t *testing.T) {
 		p := s.annEchoes(s.annWishes("post-1"))
 		s.annPresses(p)
 		s.settle()
-		if _, err := s.RefundPurchase(t.Context(), p.ID, s.now); err != nil {
+		if _, err := s.RefundPurchase(t.Context(), p.ID, Money{}, "", s.now); err != nil {
 			t.Fatal(err)
 		}
 		if wait := unfinished(s); !slices.Equal(wait.Owed, []ID{p.ID}) {

@@ -27,9 +27,11 @@ const (
 	ChargeFailed EventKind = "ChargeFailed" // the money was not taken: Reason
 	IntentVoided EventKind = "IntentVoided" // the payment can never be taken any more
 	DeadlinePast EventKind = "DeadlinePast"
-	CancelAsked  EventKind = "CancelAsked" // by the buyer (By)
-	RefundAsked  EventKind = "RefundAsked" // by the merchant or the operator
-	RefundMade   EventKind = "RefundMade"
+	CancelAsked  EventKind = "CancelAsked"  // by the buyer (By)
+	RefundAsked  EventKind = "RefundAsked"  // by the merchant or the operator: Amount (zero: all that is left), Text says why
+	RefundMade   EventKind = "RefundMade"   // refund N (0: the first)
+	Shipped      EventKind = "Shipped"      // what was bought is on its way: Text is its tracking, if it has one
+	Withdrawn    EventKind = "Withdrawn"    // from the contract, by the buyer (By)
 	ChargeBegins EventKind = "ChargeBegins" // the grace is over, and the charge is about to be made
 	BuyerBarred  EventKind = "BuyerBarred"  // nothing is charged to the buyer, and the charge has not begun
 	EffectDone   EventKind = "EffectDone"   // an effect that moves nothing was done, or is not needed any more
@@ -38,7 +40,7 @@ const (
 // EventKinds are all of them.
 var EventKinds = []EventKind{WishHeard, Enrolled, ReplySent, ReplyFailed, CodeMailed, CodeUnmailed, CodeEchoed,
 	IntentMade, IntentFailed, LinkMailed, LinkUnmailed, LinkPressed, Charged, BankAsks, BankLeft, ChargeFailed,
-	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, ChargeBegins, BuyerBarred, EffectDone}
+	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, Shipped, Withdrawn, ChargeBegins, BuyerBarred, EffectDone}
 
 // An Event is what happened, with what is known of it.
 type Event struct {
@@ -53,31 +55,37 @@ type Event struct {
 	Intent  string // Stripe's PaymentIntent
 	Card    Card
 	URL     string // of the bank
+	Amount  Money  // to be refunded
+	N       int    // of the refund
+	Text    string // of the operator
 }
 
 // An EffectKind is something owed to the outside world.
 type EffectKind string
 
 const (
-	Reply       EffectKind = "reply"     // say in public what the state asks for: code, invitation, refusal
-	MailCode    EffectKind = "mail-code" // the code by mail
-	Prepare     EffectKind = "prepare"   // create the payment at Stripe, unconfirmed
-	MailLink    EffectKind = "mail-link" // the link that confirms
-	Charge      EffectKind = "charge"    // confirm the payment
-	Look        EffectKind = "look"      // ask Stripe how the payment stands
-	Void        EffectKind = "void"      // cancel the payment at Stripe
-	MailReceipt EffectKind = "mail-receipt"
-	Thank       EffectKind = "thank"        // in public
-	MailReason  EffectKind = "mail-reason"  // tell the buyer why it does not go on
-	ReplyReason EffectKind = "reply-reason" // the same in public, where no mail gets through
-	Refund      EffectKind = "refund"
-	File        EffectKind = "file"     // under the buyer's own purchases, in the buyer's shard
-	Deadline    EffectKind = "deadline" // see whether it has passed
+	Reply          EffectKind = "reply"     // say in public what the state asks for: code, invitation, refusal
+	MailCode       EffectKind = "mail-code" // the code by mail
+	Prepare        EffectKind = "prepare"   // create the payment at Stripe, unconfirmed
+	MailLink       EffectKind = "mail-link" // the link that confirms
+	Charge         EffectKind = "charge"    // confirm the payment
+	Look           EffectKind = "look"      // ask Stripe how the payment stands
+	Void           EffectKind = "void"      // cancel the payment at Stripe
+	MailReceipt    EffectKind = "mail-receipt"
+	Thank          EffectKind = "thank"           // in public
+	MailReason     EffectKind = "mail-reason"     // tell the buyer why it does not go on
+	ReplyReason    EffectKind = "reply-reason"    // the same in public, where no mail gets through
+	Refunding      EffectKind = "refund"          // pay refund N back
+	MailRefund     EffectKind = "mail-refund"     // tell the buyer of refund N, where there are several
+	MailShipped    EffectKind = "mail-shipped"    // tell the buyer that it is on its way
+	MailWithdrawal EffectKind = "mail-withdrawal" // acknowledge the withdrawal
+	File           EffectKind = "file"            // under the buyer's own purchases, in the buyer's shard
+	Deadline       EffectKind = "deadline"        // see whether it has passed
 )
 
 // EffectKinds are all of them.
 var EffectKinds = []EffectKind{Reply, MailCode, Prepare, MailLink, Charge, Look, Void, MailReceipt, Thank, MailReason,
-	ReplyReason, Refund, File, Deadline}
+	ReplyReason, Refunding, MailRefund, MailShipped, MailWithdrawal, File, Deadline}
 
 // An Effect is owed for a purchase. Its ID is stable: it is the same however often
 // the effect is tried, and whoever tries it.

@@ -26,6 +26,12 @@ type fileOffer struct {
 	Closes   time.Time      `yaml:"closes"`
 	Terms    string         `yaml:"terms"`
 	Picture  string         `yaml:"picture"`
+
+	SellerAddress   string `yaml:"seller_address"`
+	SellerTaxNumber string `yaml:"seller_tax_number"`
+	TaxPercent      string `yaml:"tax_percent"`
+	Digital         bool   `yaml:"digital"`
+	WithdrawalDays  *int   `yaml:"withdrawal_days"`
 }
 
 // ReadYAML reads a catalogue file: a list of offers. Every fault is told with its
@@ -43,6 +49,11 @@ type fileOffer struct {
 //     closes: 2026-11-21T23:00:00Z
 //     terms: Ships within a week. Returns within 14 days.
 //     picture: https://example.com/tee.jpg
+//     seller_address: 12 rue des Lilas, 69003 Lyon, France   # for the receipt
+//     seller_tax_number: FR40123456824
+//     tax_percent: 20           # included in the price; up to three decimals
+//     digital: false            # true: nothing is shipped
+//     withdrawal_days: 14       # to withdraw in (see [Purchase.WithdrawalEnds]), 14 if left out; 0: no such right
 func ReadYAML(r io.Reader) ([]Offer, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
@@ -81,6 +92,10 @@ func (e fileOffer) offer() (Offer, error) {
 	o := Offer{
 		ID: TagKey(e.Tag), Tag: e.Tag, Title: e.Title, Seller: e.Seller, PerBuyer: e.PerBuyer,
 		Opens: e.Opens, Closes: e.Closes, Terms: e.Terms, Picture: e.Picture, Stock: e.Variants,
+		SellerAddress: e.SellerAddress, SellerTaxNumber: e.SellerTaxNumber, Digital: e.Digital, WithdrawalDays: DefaultWithdrawalDays,
+	}
+	if e.WithdrawalDays != nil {
+		o.WithdrawalDays = *e.WithdrawalDays
 	}
 	switch {
 	case e.Stock != nil && e.Variants != nil:
@@ -93,7 +108,10 @@ func (e fileOffer) offer() (Offer, error) {
 	if o.PerBuyer == 0 {
 		o.PerBuyer = 1
 	}
-	var err error
+	var err, taxErr error
 	o.Price, err = ParseMoney(e.Price, e.Currency)
+	if o.Tax, taxErr = ParsePercent(e.TaxPercent); taxErr != nil {
+		err = errors.Join(err, fmt.Errorf("tax_percent: %w", taxErr))
+	}
 	return o, err
 }

@@ -70,16 +70,25 @@ func leaveOwed(a Account, customer string, now time.Time) (store.Effect, error) 
 const leavePause = time.Minute
 
 // performLeave erases the account, and then its customer at Stripe: the other way round
-// a refund could still be owed to a customer who is gone. The customer's id is in the
-// effect, which outlives the buyer's record.
+// a refund could still be owed to a customer who is gone. The buyer's record goes last,
+// with this effect; until then nobody registers anew. What the shop has frozen stays
+// frozen: all that is kept then is that.
 func (s *Shop) performLeave(ctx context.Context, l store.Lease) error {
 	var body accountEffect
 	if err := json.Unmarshal(l.Body, &body); err != nil {
 		return fmt.Errorf("read effect %s: %w", l.ID, err)
 	}
-	_, err := s.Erase(ctx, body.Account, s.Now())
+	b, err := s.Buyer(ctx, body.Account)
+	if err != nil {
+		return err
+	}
+	if !b.LeavingAt.Equal(body.At) {
+		return s.settle(ctx, l) // the operator was faster
+	}
+	_, err = s.erase(ctx, body.Account, true, s.Now())
 	if wait := (*UnfinishedError)(nil); errors.As(err, &wait) {
-		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: s.Now().Add(leavePause)}}})
+		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{
+			{ID: l.ID, Try: l.Try, Due: s.Now().Add(leavePause), Note: wait.Error()}}})
 	}
 	if err != nil {
 		return err
@@ -92,8 +101,23 @@ func (s *Shop) performLeave(ctx context.Context, l store.Lease) error {
 			return err
 		}
 	}
-	s.Log.InfoContext(ctx, "an account has left", "network", body.Account.Network)
-	return s.settle(ctx, l)
+	var rest []byte
+	if b.FrozenBy == ByShop {
+		if rest, err = json.Marshal(Buyer{Account: b.Account, Stopped: b.Stopped, Frozen: true, FrozenBy: ByShop}); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
+	err = s.store.Commit(ctx, store.Change{
+		Shard:  l.Shard,
+		Put:    []store.Put{{Key: buyerKey(body.Account), Version: b.version, Value: rest}},
+		Settle: []store.Settle{{ID: l.ID, Try: l.Try}},
+	})
+	if err == nil {
+		s.Log.InfoContext(ctx, "an account has left", "network", body.Account.Network)
+	}
+	return err
 }
 
 // detachEffect is the body of a dropCard.

@@ -12,7 +12,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/bojanz/currency"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
@@ -33,6 +32,15 @@ type Offer struct {
 	Terms    string         `json:"terms,omitempty"`
 	Picture  string         `json:"picture,omitempty"` // an https address
 
+	SellerAddress   string  `json:"seller_address,omitempty"`
+	SellerTaxNumber string  `json:"seller_tax_number,omitempty"` // such as a VAT id
+	Tax             Percent `json:"tax_percent,omitzero"`        // included in the price; 0: none is stated
+	Digital         bool    `json:"digital,omitempty"`           // nothing is shipped
+
+	// WithdrawalDays are the days in which the buyer can withdraw from the contract, see
+	// [Purchase.WithdrawalEnds]; 0: there is no such right, which the terms should say.
+	WithdrawalDays int `json:"withdrawal_days"`
+
 	// Removed leaves the record of an offer that is taken out of the catalogue, so
 	// that its versions only grow: nobody takes a later offer for this one.
 	Removed bool `json:"removed,omitempty"`
@@ -47,6 +55,9 @@ const (
 	MaxTerms    = 2000
 	MaxVariants = 60
 	MaxQuantity = 99 // units of one purchase
+
+	MaxWithdrawalDays     = 400
+	DefaultWithdrawalDays = 14 // Directive 2011/83/EU, Article 9
 )
 
 // Unlimited is the stock of what cannot sell out.
@@ -80,14 +91,15 @@ func (o Offer) Validate() error {
 		bad("id: %q does not belong to #%s", o.ID, o.Tag)
 	}
 	text := func(field, s string, most int) {
+		long := field == "terms" || field == "seller_address" // in no reply, and of several lines
 		switch {
 		case s == "":
 			bad("%s: is needed", field)
 		case utf8.RuneCountInString(s) > most:
 			bad("%s: longer than %d characters", field, most)
-		case field != "terms" && (strings.ContainsAny(s, "#@＃＠") || strings.Contains(s, "://")):
+		case !long && (strings.ContainsAny(s, "#@＃＠") || strings.Contains(s, "://")):
 			bad("%s: has a #, an @ or an address, which would count in a reply", field)
-		case strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return unreadable(r) && (r != '\n' || field != "terms") }):
+		case strings.TrimSpace(s) != s || strings.ContainsFunc(s, func(r rune) bool { return unreadable(r) && (r != '\n' || !long) }):
 			bad("%s: has control characters, or spaces around it", field)
 		}
 	}
@@ -99,6 +111,18 @@ func (o Offer) Validate() error {
 	if o.Terms != "" {
 		text("terms", o.Terms, MaxTerms)
 	}
+	if o.SellerAddress != "" {
+		text("seller_address", o.SellerAddress, MaxAddress)
+	}
+	if o.SellerTaxNumber != "" {
+		text("seller_tax_number", o.SellerTaxNumber, MaxTitle)
+	}
+	if !o.Tax.valid() {
+		bad("tax_percent: between 0 and 100")
+	}
+	if o.WithdrawalDays < 0 || o.WithdrawalDays > MaxWithdrawalDays {
+		bad("withdrawal_days: between 0 (there is no such right) and %d, not %d", MaxWithdrawalDays, o.WithdrawalDays)
+	}
 	if o.Price.Minor <= 0 {
 		bad("price: must be more than nothing")
 	}
@@ -106,7 +130,7 @@ func (o Offer) Validate() error {
 		bad("currency: %q is not a currency (ISO 4217, such as USD)", o.Price.Currency)
 	} else if _, err := o.Price.Times(MaxQuantity); err != nil {
 		bad("price: %v", err)
-	} else if digits, _ := currency.GetDigits(o.Price.Currency); digits == 3 && o.Price.Minor%10 != 0 {
+	} else if !o.Price.inSteps() {
 		bad("price: cards are charged in steps of 0.010 %s", o.Price.Currency)
 	}
 	if len(o.Stock) == 0 || len(o.Stock) > MaxVariants {
@@ -240,7 +264,7 @@ func soldKey(id, variant string) string     { return "sold/" + id + "/" + varian
 func boughtKey(id string, a Account) string { return "bought/" + id + "/" + a.String() }
 
 func readOffer(r store.Record) (Offer, error) {
-	var o Offer
+	o := Offer{WithdrawalDays: DefaultWithdrawalDays} // where an older record does not say
 	if err := json.Unmarshal(r.Value, &o); err != nil {
 		return Offer{}, fmt.Errorf("read offer %s: %w", r.Key, err)
 	}

@@ -89,7 +89,7 @@ func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
 func (s *Shop) Start(ctx context.Context, a Account, now time.Time) error {
 	frozen := false
 	err := s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
-		if frozen = b.Frozen; frozen || b.Stopped.IsZero() || b.Stopped.After(now) {
+		if frozen = b.Frozen; frozen || b.Stopped.IsZero() || b.Stopped.After(now) || !b.LeavingAt.IsZero() {
 			return false
 		}
 		b.Stopped = time.Time{}
@@ -122,7 +122,7 @@ func (s *Shop) Freeze(ctx context.Context, a Account, by Freezer, now time.Time)
 func (s *Shop) Unfreeze(ctx context.Context, a Account, by Freezer, now time.Time) error {
 	no := false
 	err := s.editBuyer(ctx, a, resumeWishes, now, func(b *Buyer) bool {
-		no = by == ByBuyer && (b.Frozen && b.FrozenBy != ByBuyer || !b.LeavingAt.IsZero())
+		no = by == ByBuyer && b.Frozen && b.FrozenBy != ByBuyer || !b.LeavingAt.IsZero()
 		if no || b.Stopped.IsZero() {
 			return false
 		}
@@ -160,6 +160,22 @@ func (s *Shop) SetEmail(ctx context.Context, a Account, e Email, now time.Time) 
 			return &Refusal{EmailInvalid}
 		}
 		b.Email = e
+		return nil
+	})
+}
+
+// SetHandle notes that an account goes by another handle now.
+func (s *Shop) SetHandle(ctx context.Context, a Account, handle string, now time.Time) error {
+	return s.editRegistered(ctx, a, now, func(b *Buyer) error {
+		b.Handle = handle
+		return nil
+	})
+}
+
+// Agree notes that a buyer has agreed to the terms.
+func (s *Shop) Agree(ctx context.Context, a Account, version string, now time.Time) error {
+	return s.editRegistered(ctx, a, now, func(b *Buyer) error {
+		b.Terms = Consent{Version: version, At: now}
 		return nil
 	})
 }

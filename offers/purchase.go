@@ -83,32 +83,38 @@ func (s State) Ended() bool {
 type Reason string
 
 const (
-	NotRegistered Reason = "not_registered"
-	SoldOut       Reason = "sold_out"
-	NotOpenYet    Reason = "not_open_yet"
-	OfferClosed   Reason = "offer_closed"
-	LimitReached  Reason = "limit_reached"
-	WhichVariant  Reason = "which_variant" // the wish does not say which, or says one that is not there
-	CodeExpired   Reason = "code_expired"
-	CodeUnknown   Reason = "code_unknown"
-	NotYourCode   Reason = "not_your_code"
-	NotYet        Reason = "not_yet" // nothing to confirm yet
-	LinkExpired   Reason = "link_expired"
-	LinkReplaced  Reason = "link_replaced" // a later mail carries the link that counts
-	CardDeclined  Reason = "declined"
-	CardUnusable  Reason = "card_unusable" // no payment can be begun with it
-	MailRefused   Reason = "mail_refused"  // the buyer's mail server will not take our mail
-	Unreachable   Reason = "unreachable"   // neither reply nor mail gets through
-	AlreadyPaid   Reason = "already_paid"
-	TooLate       Reason = "too_late" // to cancel
-	WasCancelled  Reason = "cancelled"
-	WasRefunded   Reason = "refunded"
-	NotPaid       Reason = "not_paid"
-	BuyerStopped  Reason = "stopped"
-	BuyerFrozen   Reason = "frozen"
-	NotAnswered   Reason = "not_answered" // reply or mail took too long
-	QuietHours    Reason = "quiet_hours"  // the buyer wants to be sold nothing at this hour
-	NotCharged    Reason = "not_charged"  // the charge took too long, and was called off
+	NotRegistered  Reason = "not_registered"
+	SoldOut        Reason = "sold_out"
+	NotOpenYet     Reason = "not_open_yet"
+	OfferClosed    Reason = "offer_closed"
+	LimitReached   Reason = "limit_reached"
+	WhichVariant   Reason = "which_variant" // the wish does not say which, or says one that is not there
+	CodeExpired    Reason = "code_expired"
+	CodeUnknown    Reason = "code_unknown"
+	NotYourCode    Reason = "not_your_code"
+	NotYet         Reason = "not_yet" // nothing to confirm yet
+	LinkExpired    Reason = "link_expired"
+	LinkReplaced   Reason = "link_replaced" // a later mail carries the link that counts
+	CardDeclined   Reason = "declined"
+	CardUnusable   Reason = "card_unusable" // no payment can be begun with it
+	MailRefused    Reason = "mail_refused"  // the buyer's mail server will not take our mail
+	Unreachable    Reason = "unreachable"   // neither reply nor mail gets through
+	AlreadyPaid    Reason = "already_paid"
+	TooLate        Reason = "too_late" // to cancel
+	WasCancelled   Reason = "cancelled"
+	WasRefunded    Reason = "refunded"
+	NotPaid        Reason = "not_paid"
+	RefundTooMuch  Reason = "refund_too_much" // so much is not left
+	RefundsMany    Reason = "refunds_many"    // in so many parts nothing is given back
+	WasShipped     Reason = "shipped"
+	NotShipped     Reason = "not_shipped"   // nothing is shipped of it, ever
+	NoWithdrawal   Reason = "no_withdrawal" // it was excluded from the beginning
+	WithdrawalOver Reason = "withdrawal_over"
+	BuyerStopped   Reason = "stopped"
+	BuyerFrozen    Reason = "frozen"
+	NotAnswered    Reason = "not_answered" // reply or mail took too long
+	QuietHours     Reason = "quiet_hours"  // the buyer wants to be sold nothing at this hour
+	NotCharged     Reason = "not_charged"  // the charge took too long, and was called off
 )
 
 // Which limit on spending stands in the way (see [OverLimit]).
@@ -199,6 +205,12 @@ type Purchase struct {
 	Times    Times    `json:"times"`
 	Thanks   bool     `json:"thanks,omitempty"` // a public thank-you was promised
 
+	SellerAddress   string  `json:"seller_address,omitempty"`
+	SellerTaxNumber string  `json:"seller_tax_number,omitempty"`
+	Tax             Percent `json:"tax_percent,omitzero"`      // included in the total; 0: none is stated
+	Digital         bool    `json:"digital,omitempty"`         // nothing is shipped
+	WithdrawalDays  int     `json:"withdrawal_days,omitempty"` // in which the buyer can withdraw; 0: excluded
+
 	Held       int       `json:"held"` // units taken from stock, now
 	Code       Code      `json:"code,omitempty"`
 	Reply      string    `json:"reply,omitempty"`   // our public reply
@@ -224,7 +236,10 @@ type Purchase struct {
 	ChargingAt   time.Time `json:"charging_at,omitzero"` // when the charge after a grace began: nothing takes it back any more
 	ChallengedAt time.Time `json:"challenged_at,omitzero"`
 	PaidAt       time.Time `json:"paid_at,omitzero"`
-	RefundAt     time.Time `json:"refund_at,omitzero"` // when the refund was decided
+	ShippedAt    time.Time `json:"shipped_at,omitzero"`
+	Tracking     string    `json:"tracking,omitempty"`
+	WithdrawnAt  time.Time `json:"withdrawn_at,omitzero"` // when the buyer withdrew from the contract
+	Refunds      []Refund  `json:"refunds,omitempty"`     // in their order
 	EndedAt      time.Time `json:"ended_at,omitzero"`
 
 	version      int64
@@ -275,9 +290,19 @@ func codeKey(c Code) string    { return "code/" + string(c) }
 func erasedKey(id ID) string   { return "erased/" + string(id) }
 
 func readPurchase(r store.Record) (Purchase, error) {
-	var p Purchase
-	if err := json.Unmarshal(r.Value, &p); err != nil {
+	var old struct {
+		Purchase
+		RefundAt time.Time `json:"refund_at"` // before there were refunds in parts
+	}
+	if err := json.Unmarshal(r.Value, &old); err != nil {
 		return Purchase{}, fmt.Errorf("%w: read %s: %w", ErrInvalid, r.Key, err)
+	}
+	p := old.Purchase
+	if !old.RefundAt.IsZero() && len(p.Refunds) == 0 {
+		p.Refunds = []Refund{{N: 1, Amount: p.Total, AskedAt: old.RefundAt}}
+		if p.State == Refunded {
+			p.Refunds[0].MadeAt = p.EndedAt
+		}
 	}
 	p.version = r.Version
 	return p, nil

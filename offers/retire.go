@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"hashtill/store"
@@ -28,28 +29,40 @@ const retryRetire = 24 * time.Hour
 // Archived is what is kept of a purchase that leaves the store: the bookkeeping,
 // and nothing that names a person.
 type Archived struct {
-	ID         ID        `json:"id"`
-	State      State     `json:"state"`
-	Reason     Reason    `json:"reason,omitempty"`
-	Offer      string    `json:"offer"`
-	Tag        string    `json:"tag"`
-	Title      string    `json:"title"`
-	Seller     string    `json:"seller"`
-	Variant    string    `json:"variant,omitempty"`
-	Quantity   int       `json:"quantity"`
-	Total      Money     `json:"total"`
-	Intent     string    `json:"intent,omitempty"` // Stripe's
-	AskedAt    time.Time `json:"asked_at"`
-	PaidAt     time.Time `json:"paid_at,omitzero"`
-	RefundedAt time.Time `json:"refunded_at,omitzero"`
-	EndedAt    time.Time `json:"ended_at"`
+	ID          ID        `json:"id"`
+	State       State     `json:"state"`
+	Reason      Reason    `json:"reason,omitempty"`
+	Offer       string    `json:"offer"`
+	Tag         string    `json:"tag"`
+	Title       string    `json:"title"`
+	Seller      string    `json:"seller"`
+	Variant     string    `json:"variant,omitempty"`
+	Quantity    int       `json:"quantity"`
+	Total       Money     `json:"total"`
+	TaxPercent  Percent   `json:"tax_percent,omitzero"` // included in the total
+	Tax         Money     `json:"tax,omitzero"`
+	Intent      string    `json:"intent,omitempty"` // Stripe's
+	AskedAt     time.Time `json:"asked_at"`
+	PaidAt      time.Time `json:"paid_at,omitzero"`
+	ShippedAt   time.Time `json:"shipped_at,omitzero"`
+	WithdrawnAt time.Time `json:"withdrawn_at,omitzero"`
+	Refunds     []Refund  `json:"refunds,omitempty"`    // without their reasons
+	RefundedAt  time.Time `json:"refunded_at,omitzero"` // all of it
+	EndedAt     time.Time `json:"ended_at"`
 }
 
 func archived(p Purchase) Archived {
 	a := Archived{
 		ID: p.ID, State: p.State, Reason: p.Reason, Offer: p.Offer, Tag: p.Tag, Title: p.Title, Seller: p.Seller,
 		Variant: p.Variant, Quantity: p.Quantity, Total: p.Total, Intent: p.Intent,
-		AskedAt: p.AskedAt, PaidAt: p.PaidAt, EndedAt: p.EndedAt,
+		AskedAt: p.AskedAt, PaidAt: p.PaidAt, ShippedAt: p.ShippedAt, WithdrawnAt: p.WithdrawnAt, EndedAt: p.EndedAt,
+	}
+	if p.Tax > 0 {
+		a.TaxPercent, a.Tax = p.Tax, p.Tax.Included(p.Total)
+	}
+	for _, r := range p.Refunds {
+		r.Why = "" // it may name somebody
+		a.Refunds = append(a.Refunds, r)
 	}
 	if p.State == Refunded {
 		a.RefundedAt = p.EndedAt
@@ -61,7 +74,8 @@ func archived(p Purchase) Archived {
 // Stripe has yet to cancel its payment or to pay it back.
 func (p Purchase) unsettled() bool {
 	if p.State == Paid {
-		return !p.RefundAt.IsZero()
+		_, owed := p.PaidBack()
+		return owed.Minor > 0
 	}
 	return !p.State.Ended() || p.Held > 0
 }
@@ -74,7 +88,7 @@ func (p Purchase) effects() []string {
 		e.Purchase = p.ID
 		ids = append(ids, e.ID())
 	}
-	for _, kind := range []EffectKind{Reply, MailCode, Prepare, Void, MailReceipt, Thank, ReplyReason, Refund, File} {
+	for _, kind := range []EffectKind{Reply, MailCode, Prepare, Void, MailReceipt, Thank, ReplyReason, MailShipped, MailWithdrawal, File} {
 		add(Effect{Kind: kind})
 	}
 	for _, why := range p.Told {
@@ -87,6 +101,8 @@ func (p Purchase) effects() []string {
 	}
 	numbered(MailLink, p.Round)
 	numbered(Charge, p.Attempt)
+	numbered(Refunding, len(p.Refunds))
+	numbered(MailRefund, len(p.Refunds))
 	numbered(Look, p.Looks)
 	return ids
 }
@@ -229,6 +245,10 @@ func (s *Shop) performForget(ctx context.Context, l store.Lease) error {
 	var body forgetEffect
 	if err := json.Unmarshal(l.Body, &body); err != nil {
 		return fmt.Errorf("read effect %s: %w", l.ID, err)
+	}
+	if of, ok := strings.CutPrefix(body.Key, "signup/"); ok {
+		network, id, _ := strings.Cut(of, ":")
+		return s.performForgetSignup(ctx, l, Account{Network: network, ID: id})
 	}
 	if _, err := s.remove(ctx, l.Shard, body.Key); err != nil {
 		return err

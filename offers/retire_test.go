@@ -122,7 +122,7 @@ func TestEndedPurchasesLeave(t *testing.T) {
 	paid := s.buy(1, "1")
 	refunded := s.buy(1, "2")
 	refused := s.wish(1, "3") // the limit is reached
-	if _, err := s.RefundPurchase(t.Context(), refunded.ID, s.now); err != nil {
+	if _, err := s.RefundPurchase(t.Context(), refunded.ID, Money{}, "", s.now); err != nil {
 		t.Fatal(err)
 	}
 	s.settle()
@@ -218,11 +218,11 @@ func TestOwedPurchasesStay(t *testing.T) {
 		},
 		"a refund that does not get through": func(s *shop) (Purchase, EffectKind) {
 			p := s.buy(1, "1")
-			s.with[Refund] = never
-			if _, err := s.RefundPurchase(s.t.Context(), p.ID, s.now); err != nil {
+			s.with[Refunding] = never
+			if _, err := s.RefundPurchase(s.t.Context(), p.ID, Money{}, "", s.now); err != nil {
 				s.t.Fatal(err)
 			}
-			return p, Refund
+			return p, Refunding
 		},
 		"a payment that cannot be cancelled": func(s *shop) (Purchase, EffectKind) {
 			p := s.wish(1, "1")

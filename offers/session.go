@@ -18,33 +18,25 @@ import (
 // A Session is what is remembered of one browser for a while. Whoever has its token has
 // the session; the store has only a hash of it.
 type Session struct {
-	Account Account   `json:"account,omitzero"` // who has signed in; zero: nobody yet
-	Proven  bool      `json:"proven,omitempty"` // and has read a mail to the buyer's address
-	Keep    string    `json:"keep,omitempty"`   // secret of a sign-in that is under way
+	Account Account   `json:"account"`          // who has signed in
+	Proven  Email     `json:"proven,omitempty"` // the address at which they have read a mail of ours
 	Until   time.Time `json:"until"`
 
 	version int64
 }
 
-// How long a session lasts: from the button that begins a sign-in, and from its end.
-const (
-	visitTime   = time.Hour
-	sessionTime = 12 * time.Hour
-)
+// sessionTime is how long a session lasts, from the sign-in.
+const sessionTime = 12 * time.Hour
 
 // maxToken bounds what is taken for a token, in bytes.
 const maxToken = 64
 
-// OpenSession makes a session, and the token that leads to it. It ends by itself: soon
-// where nobody has signed in yet.
-func (s *Shop) OpenSession(ctx context.Context, se Session, now time.Time) (token string, err error) {
+// OpenSession makes a session of an account, and the token that leads to it. It ends by
+// itself.
+func (s *Shop) OpenSession(ctx context.Context, a Account, now time.Time) (token string, err error) {
 	secret := rand.Text()
-	shard := store.ShardOf("session/" + secret)
-	se.Until = now.Add(visitTime)
-	if se.Account != (Account{}) {
-		shard = se.Account.Shard() // where erasing the account finds it
-		se.Until = now.Add(sessionTime)
-	}
+	shard := a.Shard() // where erasing the account finds it
+	se := Session{Account: a, Until: now.Add(sessionTime)}
 	value, err := json.Marshal(se)
 	if err != nil {
 		return "", err
@@ -90,14 +82,28 @@ func (s *Shop) EndSession(ctx context.Context, token string) error {
 	return err
 }
 
-// ProveSession notes that who has the session has read a mail to the buyer's address.
-func (s *Shop) ProveSession(ctx context.Context, token string, now time.Time) error {
+// EndSessions makes all tokens of an account lead nowhere, and says how many there were.
+func (s *Shop) EndSessions(ctx context.Context, a Account) (n int, err error) {
+	err = s.scan(ctx, a.Shard(), "session/", func(r store.Record) error {
+		if se, err := readSession(r); err != nil || se.Account != a {
+			return nil // Check finds what cannot be read
+		}
+		one, err := s.removeForgotten(ctx, a.Shard(), forgetEffect{Key: r.Key})
+		n += one
+		return err
+	})
+	return n, err
+}
+
+// ProveSession notes that who has the session has read a mail at an address. ErrNotFound
+// says that it has ended.
+func (s *Shop) ProveSession(ctx context.Context, token string, e Email, now time.Time) error {
 	for range maxRaces {
 		se, err := s.Session(ctx, token, now)
-		if err != nil || se.Proven {
+		if err != nil || se.Proven == e {
 			return err
 		}
-		se.Proven = true
+		se.Proven = e
 		value, err := json.Marshal(se)
 		if err != nil {
 			return err

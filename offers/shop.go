@@ -136,6 +136,7 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 		Buyer: w.Account, Handle: w.Handle, Lang: w.Lang, Registered: b.Known(), Wish: w.Post,
 		Offer: o.ID, Tag: o.Tag, Title: o.Title, Seller: o.Seller, Terms: o.Terms,
 		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks,
+		SellerAddress: o.SellerAddress, SellerTaxNumber: o.SellerTaxNumber, Tax: o.Tax, Digital: o.Digital, WithdrawalDays: o.WithdrawalDays,
 		offerVersion: o.version,
 	}
 	if b.Lang != "" {
@@ -237,11 +238,6 @@ func (s *Shop) Press(ctx context.Context, id ID, round int, card string, now tim
 // time to ask Stripe.
 func (s *Shop) BackFromBank(ctx context.Context, id ID, now time.Time) (Purchase, error) {
 	return s.move(ctx, id, Event{Kind: BankLeft}, nil, now)
-}
-
-// RefundPurchase decides that a paid purchase is paid back.
-func (s *Shop) RefundPurchase(ctx context.Context, id ID, now time.Time) (Purchase, error) {
-	return s.move(ctx, id, Event{Kind: RefundAsked}, nil, now)
 }
 
 // Cancel takes back one purchase, for the account that made it.
@@ -486,6 +482,7 @@ func (s *Shop) committed(ctx context.Context, before, after Purchase, ev Event, 
 		}
 		s.Log.LogAttrs(ctx, slog.LevelInfo, "purchase", line...)
 	}
+	s.tellOperator(ctx, before, after)
 	s.owing(c)
 }
 

@@ -37,16 +37,19 @@ func newShopOn(t *testing.T, st store.Store, all ...Offer) *shop {
 	for kind, ev := range map[EffectKind]Event{
 		Reply: {Kind: ReplySent, Post: "reply"}, MailCode: {Kind: CodeMailed}, Prepare: {Kind: IntentMade, Intent: "pi_1"},
 		MailLink: {Kind: LinkMailed}, Charge: {Kind: Charged}, Void: {Kind: IntentVoided}, MailReceipt: {Kind: EffectDone},
-		MailReason: {Kind: EffectDone}, ReplyReason: {Kind: EffectDone}, Thank: {Kind: EffectDone}, Look: {Kind: Charged}, Refund: {Kind: RefundMade},
+		MailReason: {Kind: EffectDone}, ReplyReason: {Kind: EffectDone}, Thank: {Kind: EffectDone}, Look: {Kind: Charged}, Refunding: {Kind: RefundMade}, MailRefund: {Kind: EffectDone}, MailShipped: {Kind: EffectDone}, MailWithdrawal: {Kind: EffectDone},
 	} {
 		s.On(kind, func(_ context.Context, j Job) (Event, error) {
 			s.calls[j.Effect.ID()]++
 			if with := s.with[kind]; with != nil {
 				return with(j)
 			}
-			if ev := ev; kind == Prepare {
+			ev := ev
+			switch kind {
+			case Prepare:
 				ev.Card = j.Buyer.Cards[0]
-				return ev, nil
+			case Refunding:
+				ev.N = j.Effect.N
 			}
 			return ev, nil
 		})

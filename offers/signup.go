@@ -11,6 +11,7 @@ import (
 	"net/mail"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -18,8 +19,9 @@ import (
 )
 
 // A Signup is an account on its way to a saved card: what it says of itself, and what
-// of that is proven. It is forgotten after a day. A buyer who changes the e-mail
-// address, or comes back to see the account, has one too.
+// of that is proven. A buyer who changes the e-mail
+// address, or comes back to see the account, has one too. It is forgotten a day after
+// its last change.
 type Signup struct {
 	Account  Account     `json:"account"`
 	Handle   string      `json:"handle"`
@@ -33,11 +35,27 @@ type Signup struct {
 	Mailed   []time.Time `json:"mailed,omitempty"`
 	Proven   bool        `json:"proven,omitempty"`   // the code came back: the mail was read
 	Customer string      `json:"customer,omitempty"` // Stripe's id
-	Page     string      `json:"page,omitempty"`     // where a card is being saved
-	Pages    int         `json:"pages,omitempty"`    // how many of them there were
+	Open     []string    `json:"open,omitempty"`     // pages on which a card may be being saved, the latest last
+	Pages    int         `json:"pages,omitempty"`    // how many there were
 	Began    time.Time   `json:"began"`
+	Until    time.Time   `json:"until"` // when it is forgotten
 
 	version int64
+}
+
+// ErrUnproven: there is a card, and no address that is known to be the buyer's.
+var ErrUnproven = errors.New("the address is not proven")
+
+// Begin notes a page on which a card is being saved. Of the pages that are open the
+// oldest is given up.
+func (u *Signup) Begin(page string) {
+	u.Open = append(slices.Clone(u.Open), page)
+	u.Open = u.Open[max(0, len(u.Open)-maxOpen):]
+}
+
+// End notes that no card comes of a page any more.
+func (u *Signup) End(page string) {
+	u.Open = slices.DeleteFunc(slices.Clone(u.Open), func(p string) bool { return p == page })
 }
 
 // A Consent is what somebody has agreed to, and when.
@@ -66,10 +84,13 @@ const (
 
 // Bounds of a sign-up.
 const (
-	signupTime  = 24 * time.Hour
+	signupTime  = 26 * time.Hour   // from its last change; a page for a card is open for a day
 	proofTime   = 15 * time.Minute // how long a mailed code counts
 	proofTries  = 5
-	proofMails  = 5 // codes mailed to one account within an hour
+	proofMails  = 5  // codes mailed to one account within an hour
+	proofDaily  = 12 // and within a day
+	proofPlace  = 12 // codes mailed to one address on a day
+	maxOpen     = 5  // pages for a card
 	MaxAddress  = 400
 	MaxCards    = 10
 	maxEmailLen = 254
@@ -93,12 +114,12 @@ func (u *Signup) Ask(email Email, code string, now time.Time) error {
 	if !ValidEmail(email) {
 		return &Refusal{EmailInvalid}
 	}
-	u.Mailed = slices.DeleteFunc(slices.Clone(u.Mailed), func(at time.Time) bool { return now.Sub(at) >= time.Hour })
-	if len(u.Mailed) >= proofMails {
+	u.Mailed = slices.DeleteFunc(slices.Clone(u.Mailed), func(at time.Time) bool { return now.Sub(at) >= 24*time.Hour })
+	if n := len(u.Mailed); n >= proofDaily || n >= proofMails && now.Sub(u.Mailed[n-proofMails]) < time.Hour {
 		return &Refusal{ProofsMany}
 	}
 	u.Mailed = append(u.Mailed, now)
-	u.Email, u.Proven = email, false
+	u.Email, u.Proven = email, u.Proven && u.Email == email
 	u.Code, u.CodeAt, u.Tries = u.hash(code), now, 0
 	return nil
 }
@@ -139,15 +160,19 @@ func (s *Shop) EditSignup(ctx context.Context, a Account, now time.Time, edit fu
 		if err != nil {
 			return err
 		}
-		looked := u.Page
+		looked := u.Open
 		no := edit(&u)
 		c := store.Change{Shard: a.Shard()}
+		u.Until = now.Add(signupTime)
 		if u.version == 0 {
 			u.Began = now
-			c.Owe = []store.Effect{u.forgotten().owed(now.Add(signupTime))}
+			c.Owe = []store.Effect{u.forgotten().owed(u.Until)}
 		}
-		if u.Page != "" && u.Page != looked {
-			e, err := cardEffect(a, u.Page, now)
+		for _, page := range u.Open {
+			if slices.Contains(looked, page) {
+				continue
+			}
+			e, err := cardEffect(a, page, now)
 			if err != nil {
 				return err
 			}
@@ -172,8 +197,9 @@ func (s *Shop) EditSignup(ctx context.Context, a Account, now time.Time, edit fu
 
 // SaveCard takes the card that an account has saved on a page of the wallet: the
 // account becomes a buyer by it, or the buyer has one more, which pays from now on. A
-// page that is not the one under way has been dealt with, and is no error. Wishes that
-// wait for the card go on by themselves.
+// page that is not among the open ones has been dealt with, and is no error. ErrUnproven
+// says that the address has to be proven first. Wishes that wait for the card go on by
+// themselves.
 func (s *Shop) SaveCard(ctx context.Context, a Account, page, customer string, card Card, now time.Time) error {
 	for range maxRaces {
 		recs, err := s.store.Get(ctx, a.Shard(), signupKey(a), buyerKey(a))
@@ -188,14 +214,15 @@ func (s *Shop) SaveCard(ctx context.Context, a Account, page, customer string, c
 		if err != nil {
 			return err
 		}
-		if u.Page == "" || u.Page != page || !b.LeavingAt.IsZero() {
+		at := slices.Index(u.Open, page)
+		if at < 0 || !b.LeavingAt.IsZero() {
 			return nil
 		}
 		switch {
-		case customer != u.Customer:
+		case customer != u.Customer, b.Customer != "" && b.Customer != customer:
 			return fmt.Errorf("%w: the card of %s was saved for another customer", ErrInvalid, a)
 		case b.Registered.IsZero() && !u.Proven:
-			return fmt.Errorf("%w: %s has a card and no proven address", ErrInvalid, a)
+			return fmt.Errorf("%s has a card: %w", a, ErrUnproven)
 		case b.Registered.IsZero():
 			b = Buyer{Account: a, Handle: u.Handle, Email: u.Email, Lang: u.Lang, Address: u.Address, Terms: u.Terms,
 				Stopped: b.Stopped, Frozen: b.Frozen, FrozenBy: b.FrozenBy, version: b.version}
@@ -206,7 +233,7 @@ func (s *Shop) SaveCard(ctx context.Context, a Account, page, customer string, c
 		if err := b.Validate(); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
-		u.Page = ""
+		u.Open = slices.Delete(slices.Clone(u.Open), at, at+1)
 		signup, err := json.Marshal(u)
 		if err != nil {
 			return err
@@ -270,7 +297,7 @@ func (s *Shop) performSaving(ctx context.Context, l store.Lease) error {
 	if err != nil {
 		return err
 	}
-	if u.Page != body.Page {
+	if !slices.Contains(u.Open, body.Page) {
 		return s.settle(ctx, l)
 	}
 	if s.saving == nil {
@@ -290,6 +317,61 @@ func (s *Shop) performSaving(ctx context.Context, l store.Lease) error {
 // forgotten is what ends the sign-up. An account that was erased may begin anew.
 func (u Signup) forgotten() forgetEffect {
 	return forgetEffect{Key: signupKey(u.Account), Once: u.Began.UnixMilli()}
+}
+
+// performForgetSignup ends a sign-up that nobody goes on with: its customer at Stripe
+// goes too, unless a buyer has come of it.
+func (s *Shop) performForgetSignup(ctx context.Context, l store.Lease, a Account) error {
+	u, err := s.Signup(ctx, a)
+	if err != nil {
+		return err
+	}
+	if now := s.Now(); now.Before(u.Until) {
+		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: u.Until}}})
+	}
+	b, err := s.Buyer(ctx, a)
+	if err != nil {
+		return err
+	}
+	if u.Customer != "" && b.Customer == "" {
+		if s.left == nil {
+			return errors.New("nobody forgets customers at Stripe")
+		}
+		if err := s.left(ctx, u.Customer); err != nil {
+			return err
+		}
+	}
+	c := store.Change{Shard: l.Shard, Settle: []store.Settle{{ID: l.ID, Try: l.Try}}}
+	if u.version > 0 {
+		c.Put = []store.Put{{Key: signupKey(a), Version: u.version}}
+	}
+	return s.store.Commit(ctx, c)
+}
+
+// CountProof counts a code that is about to be mailed to an address, whoever asks for it.
+// A *[Refusal] says that there were too many today.
+func (s *Shop) CountProof(ctx context.Context, e Email, now time.Time) error {
+	sum := sha256.Sum256([]byte(strings.ToLower(string(e))))
+	key := fmt.Sprintf("proofs/%x/%s", sum[:12], now.UTC().Format(time.DateOnly))
+	shard := store.ShardOf(key)
+	for range maxRaces {
+		recs, err := s.store.Get(ctx, shard, key)
+		if err != nil {
+			return err
+		}
+		n, _ := strconv.Atoi(string(recs[0].Value)) // 0 where there is none
+		if n >= proofPlace {
+			return &Refusal{ProofsMany}
+		}
+		c := store.Change{Shard: shard, Put: []store.Put{{Key: key, Version: recs[0].Version, Value: strconv.AppendInt(nil, int64(n+1), 10)}}}
+		if n == 0 {
+			c.Owe = []store.Effect{forgetAt(key, now.Add(48*time.Hour))}
+		}
+		if err := s.store.Commit(ctx, c); !errors.Is(err, store.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("count a mail: lost %d races", maxRaces)
 }
 
 func signupKey(a Account) string { return "signup/" + a.String() }

@@ -18,7 +18,8 @@ func (s *shop) joined(n int, page string) Signup {
 	var joined Signup
 	err := s.EditSignup(s.t.Context(), account(n), s.now, func(u *Signup) error {
 		u.Handle, u.Terms = "ann", Consent{Version: "7", At: s.now}
-		u.Customer, u.Page = "cus_ann", page
+		u.Customer = "cus_ann"
+		u.Begin(page)
 		joined = *u
 		return errors.Join(u.Ask("ann@example.com", "123456", s.now), u.Prove("123456", s.now))
 	})
@@ -48,8 +49,8 @@ func TestProof(t *testing.T) {
 	wantRefusal(t, u.Prove("123456", t0), ProofOver) // once
 
 	ask(t0)
-	if u.Proven {
-		t.Fatal("what was proven is another address")
+	if !u.Proven {
+		t.Fatal("the same address is proven still")
 	}
 	wantRefusal(t, u.Prove("123456", t0.Add(proofTime)), ProofOver)
 	ask(t0)
@@ -61,15 +62,21 @@ func TestProof(t *testing.T) {
 	ask(t0)
 	ask(t0)
 	wantRefusal(t, u.Ask("ann@example.com", "123456", t0.Add(time.Hour-1)), ProofsMany)
-	ask(t0.Add(time.Hour))
+	for range 5 {
+		ask(t0.Add(time.Hour))
+	}
+	ask(t0.Add(2 * time.Hour))
+	ask(t0.Add(2 * time.Hour))
+	wantRefusal(t, u.Ask("ann@example.com", "123456", t0.Add(24*time.Hour-1)), ProofsMany) // in a day
+	ask(t0.Add(24 * time.Hour))
 
 	// The code proves the address and the account that it was mailed for.
 	other := u
 	other.Email = "eve@example.com"
-	wantRefusal(t, other.Prove("123456", t0.Add(time.Hour)), ProofWrong)
+	wantRefusal(t, other.Prove("123456", t0.Add(24*time.Hour)), ProofWrong)
 	other = u
 	other.Account = account(2)
-	wantRefusal(t, other.Prove("123456", t0.Add(time.Hour)), ProofWrong)
+	wantRefusal(t, other.Prove("123456", t0.Add(24*time.Hour)), ProofWrong)
 	if strings.Contains(string(u.Code), "123456") {
 		t.Fatal("the code is kept as it is")
 	}
@@ -78,18 +85,18 @@ func TestProof(t *testing.T) {
 func TestSessions(t *testing.T) {
 	s := newShop(t)
 	ctx := t.Context()
-	token, err := s.OpenSession(ctx, Session{Account: account(1)}, s.now)
+	token, err := s.OpenSession(ctx, account(1), s.now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	se, err := s.Session(ctx, token, s.now)
-	if err != nil || se.Account != account(1) || se.Proven {
+	if err != nil || se.Account != account(1) || se.Proven != "" {
 		t.Fatalf("%+v, %v", se, err)
 	}
-	if err := s.ProveSession(ctx, token, s.now); err != nil {
+	if err := s.ProveSession(ctx, token, "ann@example.com", s.now); err != nil {
 		t.Fatal(err)
 	}
-	if se, err = s.Session(ctx, token, s.now); err != nil || !se.Proven {
+	if se, err = s.Session(ctx, token, s.now); err != nil || se.Proven != "ann@example.com" {
 		t.Fatalf("%+v, %v", se, err)
 	}
 	// The store has no token that could be used.
@@ -117,10 +124,21 @@ func TestSessions(t *testing.T) {
 	if _, err := s.Session(ctx, token, s.now); !errors.Is(err, ErrNotFound) {
 		t.Errorf("after its end: %v", err)
 	}
-	if _, err = s.OpenSession(ctx, Session{Keep: "secret"}, s.now); err != nil {
+	if err := s.ProveSession(ctx, token, "ann@example.com", s.now); !errors.Is(err, ErrNotFound) {
+		t.Errorf("proven after its end: %v", err)
+	}
+	for range 3 {
+		if _, err = s.OpenSession(ctx, account(1), s.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.EndSessions(ctx, account(1)); err != nil || n != 3 {
+		t.Errorf("%d sessions ended, %v", n, err)
+	}
+	if _, err = s.OpenSession(ctx, account(1), s.now); err != nil {
 		t.Fatal(err)
 	}
-	s.now = s.now.Add(visitTime)
+	s.now = s.now.Add(sessionTime)
 	s.settle()
 	s.leavesNothing()
 }
@@ -178,9 +196,10 @@ func TestSavedCardRegisters(t *testing.T) {
 	s.settle()
 	s.is(p.ID, Coded) // it went on by itself
 
-	u := s.joined(1, "cs_2")
+	s.joined(1, "cs_2")
+	s.joined(1, "cs_3") // pressed twice: the card is saved on the first page
 	amex := Card{ID: "pm_amex", Brand: "amex", Last4: "0005"}
-	if err := s.SaveCard(ctx, account(1), u.Page, "cus_ann", amex, s.now); err != nil {
+	if err := s.SaveCard(ctx, account(1), "cs_2", "cus_ann", amex, s.now); err != nil {
 		t.Fatal(err)
 	}
 	if b, _ = s.Buyer(ctx, account(1)); len(b.Cards) != 2 || b.Cards[0] != amex {
@@ -209,9 +228,62 @@ func TestCardNeedsAProvenAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SaveCard(t.Context(), account(1), "cs_1", "cus_ann", visa, s.now); !errors.Is(err, ErrInvalid) {
+	if err := s.SaveCard(t.Context(), account(1), "cs_1", "cus_ann", visa, s.now); !errors.Is(err, ErrUnproven) {
 		t.Fatalf("got %v", err)
 	}
+	// It is kept as soon as the address is proven.
+	err = s.EditSignup(t.Context(), account(1), s.now, func(u *Signup) error { return u.Prove("123456", s.now) })
+	if err == nil {
+		err = s.SaveCard(t.Context(), account(1), "cs_1", "cus_ann", visa, s.now)
+	}
+	if b, _ := s.Buyer(t.Context(), account(1)); err != nil || !b.Known() || b.Email != "other@example.com" {
+		t.Fatalf("%+v, %v", b, err)
+	}
+}
+
+// A sign-up lives for a day from its last change; what is left of it at Stripe goes too.
+func TestSignupIsForgotten(t *testing.T) {
+	s := newShop(t)
+	gone := ""
+	s.OnLeft(func(_ context.Context, customer string) error { gone += customer; return nil })
+	s.OnSaving(func(context.Context, Account, string) (bool, error) { return true, nil })
+	s.joined(1, "cs_1")
+	s.now = s.now.Add(signupTime - time.Minute)
+	s.settle()
+	if err := s.EditSignup(t.Context(), account(1), s.now, func(*Signup) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(time.Hour)
+	s.settle()
+	if u, err := s.Signup(t.Context(), account(1)); err != nil || u.Began.IsZero() || gone != "" {
+		t.Fatalf("forgotten while it goes on: %+v, %v, %q", u, err, gone)
+	}
+	s.now = s.now.Add(signupTime)
+	s.settle()
+	if gone != "cus_ann" {
+		t.Fatalf("gone at Stripe: %q", gone)
+	}
+	s.leavesNothing()
+}
+
+func TestProofsAreCounted(t *testing.T) {
+	s := newShop(t)
+	for range proofPlace {
+		if err := s.CountProof(t.Context(), "ann@example.com", s.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantRefusal(t, s.CountProof(t.Context(), "ANN@example.com", s.now), ProofsMany)
+	if err := s.CountProof(t.Context(), "eve@example.com", s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(48 * time.Hour)
+	if err := s.CountProof(t.Context(), "ann@example.com", s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(48 * time.Hour)
+	s.settle()
+	s.leavesNothing()
 }
 
 // A browser that never comes back does not matter: the page is looked at until it is over.
@@ -239,6 +311,83 @@ func TestSavingIsLookedAt(t *testing.T) {
 	}
 }
 
+// What fails at Stripe is tried again, and touches nobody who comes after.
+func TestLeaveIsTriedAgain(t *testing.T) {
+	s := newShop(t)
+	ctx := t.Context()
+	away := true
+	s.OnLeft(func(context.Context, string) error {
+		if away {
+			return errors.New("no answer")
+		}
+		return nil
+	})
+	s.register(1)
+	if err := s.Leave(ctx, account(1), s.now); err != nil {
+		t.Fatal(err)
+	}
+	lease := func() store.Lease {
+		t.Helper()
+		leases, err := s.st.Lease(ctx, s.now, s.now.Add(time.Minute), 1)
+		if err != nil || len(leases) != 1 {
+			t.Fatal(leases, err)
+		}
+		return leases[0]
+	}
+	if err := s.Perform(ctx, lease()); err == nil {
+		t.Fatal("settled though Stripe is away")
+	}
+	if err := s.Start(ctx, account(1), s.now.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Buyer(ctx, account(1)); err != nil || b.LeavingAt.IsZero() || b.Known() || b.Barred() == "" {
+		t.Fatalf("back before it is gone: %+v, %v", b, err)
+	}
+	away = false
+	s.now = s.now.Add(time.Minute)
+	again := lease()
+	if err := s.Perform(ctx, again); err != nil {
+		t.Fatal(err)
+	}
+	s.register(1) // anew
+	token, err := s.OpenSession(ctx, account(1), s.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Perform(ctx, again); err == nil {
+		t.Fatal("done twice")
+	}
+	_, err = s.Session(ctx, token, s.now)
+	if b, noBuyer := s.Buyer(ctx, account(1)); err != nil || noBuyer != nil || !b.Known() {
+		t.Fatalf("who came back is gone: %+v, %v, %v", b, noBuyer, err)
+	}
+}
+
+// Leaving does not get rid of a freeze by the shop.
+func TestLeaveStaysFrozen(t *testing.T) {
+	s := newShop(t)
+	ctx := t.Context()
+	s.OnLeft(func(context.Context, string) error { return nil })
+	s.register(1)
+	s.settle()
+	if err := errors.Join(s.Freeze(ctx, account(1), ByShop, s.now), s.Leave(ctx, account(1), s.now)); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(time.Second)
+	s.settle()
+	b, err := s.Buyer(ctx, account(1))
+	if err != nil || b.Email != "" || len(b.Cards) > 0 || b.Barred() != BuyerFrozen {
+		t.Fatalf("%+v, %v", b, err)
+	}
+	s.joined(1, "cs_1")
+	if err := s.SaveCard(ctx, account(1), "cs_1", "cus_ann", visa, s.now); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = s.Buyer(ctx, account(1)); err != nil || b.Barred() != BuyerFrozen || b.Email == "" {
+		t.Fatalf("%+v, %v", b, err)
+	}
+}
+
 func TestLeave(t *testing.T) {
 	s := newShop(t, tee(10, 2))
 	ctx := t.Context()
@@ -248,7 +397,7 @@ func TestLeave(t *testing.T) {
 	if err := s.SaveCard(ctx, account(1), "cs_1", "cus_ann", visa, s.now); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.OpenSession(ctx, Session{Account: account(1)}, s.now); err != nil {
+	if _, err := s.OpenSession(ctx, account(1), s.now); err != nil {
 		t.Fatal(err)
 	}
 	p := s.wish(1, "1")

@@ -248,7 +248,7 @@ func TestLimitsAreGivenBack(t *testing.T) {
 	if got := q("2"); got != Refused {
 		t.Errorf("beside a paid one: %s", got)
 	}
-	if _, err := s.RefundPurchase(t.Context(), p.ID, s.now); err != nil {
+	if _, err := s.RefundPurchase(t.Context(), p.ID, Money{}, "", s.now); err != nil {
 		t.Fatal(err)
 	}
 	if got := q("3"); got != Refused {
@@ -329,7 +329,7 @@ func TestLimitsOutlivePurchases(t *testing.T) {
 	s.limit(1, Limits{Month: usd(2 * price)})
 	sold := s.buy(1, "1")
 	back := s.buy(1, "2")
-	if _, err := s.RefundPurchase(t.Context(), back.ID, s.now); err != nil {
+	if _, err := s.RefundPurchase(t.Context(), back.ID, Money{}, "", s.now); err != nil {
 		t.Fatal(err)
 	}
 	s.settle()

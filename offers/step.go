@@ -58,6 +58,7 @@ var (
 
 var ended = in(Expired, Cancelled, Refused)
 var beforePay = in(Invited, Asked, Coded, Echoed, Mailed, Declined, Confirmed, Challenged)
+var unpaid = slices.Concat(in(New), beforePay, ended)
 
 // table is the whole machine. Every state and event has a row; a test holds it to
 // that, and to the diagram in the package comment.
@@ -140,10 +141,30 @@ var table = []row{
 	{from: in(Confirmed), on: ChargeBegins, do: (*step).begins},
 	{from: in(Confirmed), on: BuyerBarred, when: barred, to: Cancelled, do: (*step).void},
 
-	{from: in(Paid), on: RefundAsked, do: (*step).refund},
-	{from: in(Paid), on: RefundMade, to: Refunded, do: (*step).refunded},
+	{from: in(Paid), on: RefundAsked, when: nothingLeft, refuse: WasRefunded},
+	{from: in(Paid), on: RefundAsked, when: notLeft, refuse: RefundTooMuch},
+	{from: in(Paid), on: RefundAsked, when: manyRefunds, refuse: RefundsMany},
+	{from: in(Paid), on: RefundAsked, do: (*step).refundAsked},
+	{from: in(Paid), on: RefundMade, when: allBack, to: Refunded, do: (*step).refunded},
+	{from: in(Paid), on: RefundMade, do: (*step).partBack},
 	{from: in(Refunded), on: RefundAsked, refuse: WasRefunded},
-	{from: append(beforePay, append(ended, New)...), on: RefundAsked, refuse: NotPaid},
+	{from: unpaid, on: RefundAsked, refuse: NotPaid},
+
+	{from: in(Paid), on: Shipped, when: digital, refuse: NotShipped},
+	{from: in(Paid), on: Shipped, when: wasShipped, refuse: WasShipped},
+	{from: in(Paid), on: Shipped, when: nothingLeft, refuse: WasRefunded},
+	{from: in(Paid), on: Shipped, do: (*step).ship},
+	{from: in(Refunded), on: Shipped, refuse: WasRefunded},
+	{from: unpaid, on: Shipped, refuse: NotPaid},
+
+	{from: States, on: Withdrawn, when: someoneElse, refuse: NotYourCode},
+	{from: in(Paid, Refunded), on: Withdrawn, when: wasWithdrawn}, // pressed twice
+	{from: in(Paid), on: Withdrawn, when: nothingLeft, refuse: WasRefunded},
+	{from: in(Paid), on: Withdrawn, when: noWithdrawal, refuse: NoWithdrawal},
+	{from: in(Paid), on: Withdrawn, when: withdrawsLate, refuse: WithdrawalOver},
+	{from: in(Paid), on: Withdrawn, do: (*step).withdraw},
+	{from: in(Refunded), on: Withdrawn, refuse: WasRefunded},
+	{from: unpaid, on: Withdrawn, refuse: NotPaid},
 
 	// What comes too late, twice or out of order is noted and moves nothing.
 	{from: States, on: WishHeard},
@@ -204,7 +225,7 @@ func Step(p Purchase, ev Event, now time.Time) (Purchase, []Effect, error) {
 		default:
 			return p, nil, &Refusal{r.refuse}
 		}
-		s.p.Told = slices.Clone(p.Told)
+		s.p.Told, s.p.Refunds = slices.Clone(p.Told), slices.Clone(p.Refunds)
 		if r.do != nil {
 			r.do(&s)
 		}
@@ -411,7 +432,7 @@ func (s *step) paid() {
 // promised for it any more.
 func (s *step) paidTooLate() {
 	s.p.PaidAt = s.now
-	s.refund()
+	s.refund(Money{}, "paid too late")
 }
 
 func (s *step) declined() {
@@ -446,11 +467,6 @@ func (s *step) voided() {
 	}
 }
 
-func (s *step) refunded() {
-	s.release()
-	s.tell(WasRefunded)
-}
-
 // release gives the units back. It is only reached where no payment can be taken
 // any more.
 func (s *step) release() { s.p.Held = 0 }
@@ -468,12 +484,5 @@ func (s *step) voidLateIntent() {
 	if s.p.Intent == "" {
 		s.p.Intent = s.ev.Intent
 		s.do(Void, 0)
-	}
-}
-
-func (s *step) refund() {
-	if s.p.RefundAt.IsZero() {
-		s.p.RefundAt = s.now
-		s.do(Refund, 0)
 	}
 }

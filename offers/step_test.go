@@ -255,7 +255,7 @@ func TestWhatWasTakenAfterACancellationGoesBack(t *testing.T) {
 	l.does(Challenged, Event{Kind: BankAsks, Attempt: l.p.Attempt, URL: "https://bank.example"})
 	l.does(Cancelled, Event{Kind: CancelAsked, By: l.p.Buyer})
 	l.does(Paid, Event{Kind: Charged})
-	l.owes(Refund)
+	l.owes(Refunding)
 	l.does(Refunded, Event{Kind: RefundMade})
 	l.owes(MailReason)
 	if l.p.Held != 0 {
@@ -402,6 +402,7 @@ func TestStepHoldsItsPromises(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		wish := someWish()
 		wish.Registered = rapid.Bool().Draw(rt, "registered")
+		wish.Digital, wish.WithdrawalDays = rapid.Bool().Draw(rt, "digital"), rapid.SampledFrom([]int{0, 14}).Draw(rt, "days")
 		l := newLife(t)
 		l.t = rapidTB{t, rt}
 		pressed, taken, voided := false, false, false
@@ -413,7 +414,8 @@ func TestStepHoldsItsPromises(t *testing.T) {
 				By:      rapid.SampledFrom([]Account{wish.Buyer, {"x", "1"}}).Draw(rt, "by"),
 				Round:   rapid.IntRange(0, 2).Draw(rt, "round"),
 				Attempt: rapid.IntRange(0, 3).Draw(rt, "attempt"), Look: rapid.IntRange(0, 3).Draw(rt, "look"),
-				Intent: "pi_1", Post: fmt.Sprint(i), URL: "https://bank.example",
+				Intent: "pi_1", Post: fmt.Sprint(i), URL: "https://bank.example", N: rapid.IntRange(0, 3).Draw(rt, "n"),
+				Amount: rapid.SampledFrom([]Money{{}, {1, "USD"}, {15000, "USD"}, {29998, "USD"}, {29999, "USD"}, {1, "EUR"}, {-1, "USD"}, {0, "USD"}}).Draw(rt, "amount"),
 			}
 			// Events that cannot come before what causes them.
 			_, charging := l.owed[Effect{Kind: Charge, Purchase: wish.ID, N: 1}.ID()]
@@ -426,7 +428,7 @@ func TestStepHoldsItsPromises(t *testing.T) {
 				continue
 			case (ev.Kind == LinkMailed || ev.Kind == LinkUnmailed) && l.p.Intent == "":
 				continue
-			case ev.Kind == RefundMade && l.p.RefundAt.IsZero():
+			case ev.Kind == RefundMade && len(l.p.Refunds) == 0:
 				continue
 			}
 			before := l.p
@@ -442,7 +444,14 @@ func TestStepHoldsItsPromises(t *testing.T) {
 				}
 			}
 
+			made, _ := l.p.PaidBack()
 			switch {
+			case l.p.miscounted() != "" || l.p.Left().Minor < 0:
+				rt.Fatalf("%s: %+v", l.p.miscounted(), l.p.Refunds)
+			case before.Held > 0 && l.p.Held == 0 && taken && made != l.p.Total:
+				rt.Fatalf("units came back when only %s were refunded", made)
+			case !l.p.WithdrawnAt.IsZero() && l.p.ShippedAt.IsZero() && l.p.Left().Minor > 0:
+				rt.Fatalf("withdrawn, and %s are kept", l.p.Left())
 			case l.p.State == Paid && (!pressed || l.p.EchoedAt.IsZero()):
 				rt.Fatalf("paid without echo and click")
 			case before.State != Confirmed && l.p.State == Confirmed && !l.now.Before(before.Deadline()):

@@ -157,7 +157,7 @@ func (s *Shop) heard(ctx context.Context, h Hint, p Purchase) {
 	level := slog.LevelDebug
 	if h.Topic == Afterwards {
 		level = slog.LevelInfo
-		if p.RefundAt.IsZero() {
+		if len(p.Refunds) == 0 {
 			level = slog.LevelWarn
 		}
 	}

@@ -13,7 +13,10 @@ var (
 	offersTests = testSet{pkg: "./offers", run: "^Test", skip: "^(TestDiagramIsTheTable|TestTableHasARowForEverything|TestStepHoldsItsPromises)$"}
 	payingTests = testSet{pkg: "./confirm", run: "^Test(Choosing|Chosen|Forms|CardIn)"}
 	hookTests   = testSet{pkg: "./confirm", run: "^TestWebhookSignatures$"}
+	afterTests  = testSet{pkg: "./confirm", run: "^Test(Afterwards|Withdrawn|RefundInPart|LookingChangesNothing)"}
 	booksTests  = testSet{pkg: "./confirm", run: "^TestReconcile"}
+	joinTests   = testSet{pkg: "./confirm", run: "^Test(Registering|BackNeedsTheMail|AccountEdits|SignOut|SignInIsBound|ProvenIsAnAddress|ScannersChangeNothing|Joining|LeavingBefore|CodesAreCounted)"}
+	signInTests = testSet{pkg: "./bot/x", run: "^TestSignIn(Nobody)?$"}
 )
 
 // Files with many faults.
@@ -33,6 +36,7 @@ const (
 	thePurchase  = "offers/purchase.go"
 	theSpending  = "offers/spend.go"
 	theQuiet     = "offers/quiet.go"
+	theAfter     = "offers/after.go"
 	thePerformer = "offers/perform.go"
 	theBooks     = "confirm/reconcile.go"
 	theBookRules = "confirm/reconcilerules.go"
@@ -207,7 +211,7 @@ var faultTable = []fault{
 		"{from: in(Confirmed, Challenged), on: LinkPressed}",
 		"{from: in(Confirmed, Challenged), on: LinkPressed, do: (*step).confirm}", offersTests},
 	{"offers/outcome-of-an-old-attempt", theStep, "s.ev.Attempt != s.p.Attempt", "s.ev.Attempt < 0", offersTests},
-	{"offers/late-money-kept", theStep, "\ts.p.PaidAt = s.now\n\ts.refund()\n", "\ts.p.PaidAt = s.now\n", offersTests},
+	{"offers/late-money-kept", theStep, "\ts.p.PaidAt = s.now\n\ts.refund(Money{}, \"paid too late\")\n", "\ts.p.PaidAt = s.now\n", offersTests},
 	{"offers/late-payment-not-voided", theStep, "\t\ts.p.Intent = s.ev.Intent\n\t\ts.do(Void, 0)\n", "\t\ts.p.Intent = s.ev.Intent\n", offersTests},
 	{"offers/stock-not-counted", theShop, "int64(o.Stock[after.Variant]), int64(o.PerBuyer)", "most, int64(o.PerBuyer)", offersTests},
 	{"offers/limit-of-a-buyer-ignored", theShop,
@@ -253,6 +257,46 @@ var faultTable = []fault{
 	{"paying/freeze-lifted-by-a-post", "offers/people.go", "if frozen = b.Frozen; frozen ||", "if frozen = false; frozen ||", offersTests},
 	{"paying/webhook-signature-unchecked", "confirm/stripe/webhook.go", "err := w.verify(header.Get(\"Stripe-Signature\"), body); err != nil", "err := w.verify(header.Get(\"Stripe-Signature\"), body); err != nil && len(body) == 0", hookTests},
 	{"paying/webhook-event-claimed-twice", "offers/stripe.go", "\"event/\"+h.Event, []byte{}", "\"event/\"+h.Event+fmt.Sprintf(\"%p\", &p), []byte{}", offersTests},
+
+	// Registering, and the account's own pages.
+	{"joining/session-kept-as-it-is", "offers/session.go", "base64.RawURLEncoding.EncodeToString(sum[:])", "secret + base64.RawURLEncoding.EncodeToString(sum[:0])", offersTests},
+	{"joining/session-without-end", "offers/session.go", "if !now.Before(se.Until) {", "if se.Until.IsZero() {", offersTests},
+	{"joining/any-code-proves", "offers/signup.go", "subtle.ConstantTimeCompare(u.Code, u.hash(code)) != 1", "subtle.ConstantTimeCompare(u.Code, u.hash(code)) > 1", offersTests},
+	{"joining/codes-tried-for-ever", "offers/signup.go", "u.Tries++", "u.Tries += 0", offersTests},
+	{"joining/code-of-another-address", "offers/signup.go", "u.Account.String() + \"\\x00\" + string(u.Email)", "u.Account.String()", offersTests},
+	{"joining/card-of-another-customer", "offers/signup.go", "case customer != u.Customer, ", "case customer == \"\", ", offersTests},
+	{"joining/address-not-proven", "offers/signup.go", "case b.Registered.IsZero() && !u.Proven:", "case b.Registered.IsZero() && u.Email == \"\":", offersTests},
+	{"joining/older-page-registers", "offers/signup.go", "if at < 0 || !b.LeavingAt.IsZero() {", "if u.Open = append(u.Open, page); at < 0 {\n\t\t\tat = len(u.Open) - 1\n\t\t}\n\t\tif !b.LeavingAt.IsZero() {", offersTests},
+	{"joining/leaving-erases-who-comes-after", "offers/leave.go", "if !b.LeavingAt.Equal(body.At) {", "if b.LeavingAt.After(body.At) {", offersTests},
+	{"joining/leaving-lifts-the-shop's-freeze", "offers/leave.go", "if b.FrozenBy == ByShop {", "if b.FrozenBy == \"\" {", offersTests},
+	{"joining/customer-left-at-stripe", "offers/signup.go", "u.Customer != \"\" && b.Customer == \"\"", "u.Customer != \"\" && b.Customer != \"\"", offersTests},
+	{"joining/left-at-stripe-first", "offers/leave.go", "if wait := (*UnfinishedError)(nil); errors.As(err, &wait) {", "if wait := (*UnfinishedError)(nil); errors.As(err, &wait) && s.left(ctx, body.Customer) == nil {", offersTests},
+	{"joining/sessions-stay-when-erased", "offers/session.go", "err != nil || se.Account != a {", "err != nil || se.Account == a {", offersTests},
+	{"joining/buyer-lifts-the-shop's-freeze", "offers/people.go", "no = by == ByBuyer && b.Frozen && b.FrozenBy != ByBuyer ||", "no = by == ByBuyer && b.Frozen && b.FrozenBy == \"\" ||", offersTests},
+	{"joining/stolen-account-is-enough", "confirm/join.go", "return m.registered() && m.Proven == m.buyer.Email }", "return m.registered() }", joinTests},
+	{"joining/code-of-another-session", "confirm/join.go", "if m.registered() && !m.mayEdit() && u.Email != m.buyer.Email {", "if m.registered() && m.mayEdit() && u.Email == \"\" {", joinTests},
+	{"joining/any-address-is-proven", "confirm/join.go", "return m.registered() && m.Proven == m.buyer.Email }", "return m.registered() && m.Proven != \"\" }", joinTests},
+	{"joining/sign-in-used-twice", "confirm/join.go", "c.setCookie(w, c.visitCookie(), \"\", -1)", "_ = cookie.Value", joinTests},
+	{"joining/session-not-renewed", "confirm/session.go", "c.Shop.EndSession(r.Context(), before.Value)", "c.Shop.EndSession(r.Context(), before.Name)", joinTests},
+	{"joining/sign-out-keeps-the-session", "confirm/account.go", "c.Shop.EndSession(r.Context(), v.token)", "c.Shop.EndSession(r.Context(), v.token[:0])", joinTests},
+
+	// After the payment.
+	{"after/refund-above-what-is-left", theAfter, "m.Minor <= p.Left().Minor", "m.Minor <= p.Total.Minor", offersTests},
+	{"after/refund-of-nothing-is-of-all", theAfter, "m.Minor > 0 && ", "m.Minor >= 0 && ", offersTests},
+	{"after/refunded-by-a-part", theAfter, "add(made.Minor, r.Amount.Minor) == s.p.Total.Minor", "made.Minor < s.p.Total.Minor", offersTests},
+	{"after/refund-made-twice", theAfter, "|| !s.p.Refunds[n-1].MadeAt.IsZero() {", "|| s.p.Total.Minor < 0 {", offersTests},
+	{"after/sum-runs-over", theAfter, "if a > math.MaxInt64-b {", "if a < 0 && a > math.MaxInt64-b {", offersTests},
+	{"after/refunds-under-one-key", "confirm/acts.go", "fmt.Sprintf(\"refund:%s:%d\", p.ID, n)", "fmt.Sprintf(\"refund:%s:%d\", p.ID, min(n, 1))", afterTests},
+	{"after/part-pays-all-back", "confirm/acts.go", "Intent: p.Intent, Amount: r.Amount", "Intent: p.Intent, Amount: offers.Money{Minor: p.Total.Minor, Currency: r.Amount.Currency}", afterTests},
+	{"after/withdrawn-twice", theStep, "when: wasWithdrawn}, // pressed twice", "when: wasWithdrawn, do: (*step).withdraw},", offersTests},
+	{"after/withdrawn-by-another", theStep, "{from: States, on: Withdrawn, when: someoneElse, refuse: NotYourCode},", "", offersTests},
+	{"after/withdrawn-late-by-an-instant", theAfter, "!ends.IsZero() && !now.Before(ends)", "!ends.IsZero() && now.After(ends)", offersTests},
+	{"after/withdrawn-and-not-paid-back", theAfter, "if s.p.ShippedAt.IsZero() {", "if s.p.ShippedAt.IsZero() && s.p.Digital {", offersTests},
+	{"after/shipped-and-paid-back-at-once", theAfter, "if s.p.ShippedAt.IsZero() {", "if s.p.Held > 0 {", offersTests},
+	{"after/looking-withdraws", "confirm/after.go", "if why := p.Withdrawable(c.Now()); why != \"\" {", "if _, err := c.Shop.Withdraw(r.Context(), p.ID, p.Buyer, c.Now()); err != nil {\n\t\treturn err\n\t}\n\tif why := p.Withdrawable(c.Now()); why != \"\" {", afterTests},
+	{"after/erased-before-it-is-refunded", "offers/erase.go", "case p.Returning():", "case p.Returning() && p.Held < 0:", offersTests},
+	{"after/tax-rounded-down", "offers/tax.go", "bits.Add64(lo, d, 0)", "bits.Add64(lo, 0, 0)", offersTests},
+	{"joining/state-not-compared", "bot/x/signin.go", "[]byte(k.Public)) != 1 {", "[]byte(k.Public)) > 1 {", signInTests},
 	{"outbox/lag-begins-anew", "store/lag.go", "if !known {", "if !known || p.again != l.Until {", outboxTests},
 	{"outbox/lag-never-ends", "store/lag.go", "delete(o.pending, key)\n\tcase known", "_ = key\n\tcase known", outboxTests},
 }

@@ -74,6 +74,9 @@ type Config struct {
 		Key     Secret `yaml:"-"`
 		KeyFile string `yaml:"key_file"`
 
+		Rate         int `yaml:"rate"`
+		EndpointRate int `yaml:"endpoint_rate"`
+
 		WebhookSecret     Secret `yaml:"-"`
 		WebhookSecretFile string `yaml:"webhook_secret_file"`
 	} `yaml:"stripe"`
@@ -353,6 +356,9 @@ func (c Config) Validate() error {
 		secret("x.bearer_token", c.X.BearerToken)
 	}
 	secret("stripe.key", c.Stripe.Key)
+	if c.Stripe.Rate < 0 || c.Stripe.EndpointRate < 0 {
+		bad("stripe.rate and stripe.endpoint_rate: requests a second, 0 for what Stripe allows by default")
+	}
 	if c.SMTP.Username != "" {
 		secret("smtp.password", c.SMTP.Password)
 	}

@@ -48,8 +48,8 @@ func newRush(ctx context.Context, st store.Store, name string, ack func(offers.I
 	for kind, event := range map[offers.EffectKind]offers.EventKind{
 		offers.Reply: offers.ReplySent, offers.MailCode: offers.CodeMailed, offers.Prepare: offers.IntentMade,
 		offers.MailLink: offers.LinkMailed, offers.Charge: offers.Charged, offers.Void: offers.IntentVoided,
-		offers.MailReceipt: offers.EffectDone, offers.Thank: offers.EffectDone, offers.MailReason: offers.EffectDone,
-		offers.Refund: offers.RefundMade,
+		offers.MailReceipt: offers.EffectDone, offers.MailRefund: offers.EffectDone, offers.Thank: offers.EffectDone, offers.MailReason: offers.EffectDone,
+		offers.Refunding: offers.RefundMade,
 	} {
 		shop.On(kind, func(_ context.Context, j offers.Job) (offers.Event, error) {
 			return offers.Event{Kind: event, Post: "reply", Intent: "pi_" + string(j.Purchase.ID), Attempt: j.Purchase.Attempt}, nil
@@ -141,7 +141,9 @@ func (r *rush) buy(ctx context.Context, by offers.Account, post, offer string, n
 		return
 	}
 	r.ack(p.ID, p.State)
-	if n%5 == 0 && step(func() (offers.Purchase, error) { return r.shop.RefundPurchase(ctx, p.ID, time.Now()) }) {
+	if n%5 == 0 && step(func() (offers.Purchase, error) {
+		return r.shop.RefundPurchase(ctx, p.ID, offers.Money{}, "", time.Now())
+	}) {
 		until(offers.Refunded)
 	}
 }

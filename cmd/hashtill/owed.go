@@ -99,7 +99,7 @@ func (c storeOwedCmd) Run(e *env) error {
 }
 
 // payments are the kinds of effects that ask Stripe for something.
-var payments = []offers.EffectKind{offers.Prepare, offers.Charge, offers.Look, offers.Void, offers.Refund, offers.Heed}
+var payments = []offers.EffectKind{offers.Prepare, offers.Charge, offers.Look, offers.Void, offers.Refunding, offers.Heed}
 
 // paymentsLate is how old a payment's effect may be before somebody has to know.
 const paymentsLate = time.Minute

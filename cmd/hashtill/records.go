@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"hashtill/confirm/stripe"
 	"hashtill/offers"
 )
 
@@ -120,7 +121,15 @@ offers.yaml:
     opens: 2026-11-21T20:00:00Z
     closes: 2026-11-21T23:00:00Z
     terms: Ships within a week.
-    picture: https://example.com/tee.jpg`
+    picture: https://example.com/tee.jpg
+    seller_address: 12 rue des Lilas, 69003 Lyon, France
+    seller_tax_number: FR40123456824
+    tax_percent: 20           # included in the price, for the receipt
+    digital: false            # true: nothing is shipped
+    withdrawal_days: 14       # to withdraw in, 14 if left out; 0: no such right, as
+                              # for tickets with a date, and then terms should say so.
+                              # They are counted from the shipping, for digital ones
+                              # from the payment: add those that a delivery takes.`
 }
 
 // Run imports.
@@ -140,13 +149,14 @@ func (c offerImportCmd) Run(e *env) error {
 
 type purchaseCmd struct {
 	List   purchaseListCmd   `cmd:"" help:"All purchases, the newest first."`
-	Show   purchaseShowCmd   `cmd:"" help:"All that is known of one, as JSON."`
-	Refund purchaseRefundCmd `cmd:"" help:"Pay one back. The running hashtill serve does it."`
+	Show   purchaseShowCmd   `cmd:"" help:"What is known of one."`
+	Ship   purchaseShipCmd   `cmd:"" help:"Note that one is on its way, and tell its buyer."`
+	Refund purchaseRefundCmd `cmd:"" help:"Pay one back, or a part of it. The running hashtill serve does it."`
 }
 
 // Help is the rest of the help text.
 func (purchaseCmd) Help() string {
-	return "For example:\n\n  hashtill purchase list --state paid\n  hashtill purchase refund 07-3f…"
+	return "For example:\n\n  hashtill purchase list --state paid\n  hashtill purchase ship 07-3f…\n  hashtill purchase refund 07-3f… --amount 12.50"
 }
 
 type purchaseListCmd struct {
@@ -167,9 +177,9 @@ func (c purchaseListCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
-		return print(e.out, c.JSON, "PURCHASE\tASKED\tBUYER\tOFFER\tUNITS\tTOTAL\tSTATE\tWHY", all, func(p offers.Purchase) []string {
+		return print(e.out, c.JSON, "PURCHASE\tASKED\tBUYER\tOFFER\tUNITS\tTOTAL\tSTATE\tWHY\tAFTERWARDS", all, func(p offers.Purchase) []string {
 			return []string{string(p.ID), p.AskedAt.UTC().Format(time.DateTime), p.Buyer.String() + " @" + p.Handle, "#" + p.Tag,
-				fmt.Sprint(p.Quantity), p.Total.Format("en"), string(p.State), string(p.Reason)}
+				fmt.Sprint(p.Quantity), p.Total.Format("en"), string(p.State), string(p.Reason), afterwards(p)}
 		})
 	})
 }
@@ -194,58 +204,6 @@ func purchases(ctx context.Context, shop *offers.Shop, match func(offers.Purchas
 		return strings.Compare(string(a.ID), string(b.ID))
 	})
 	return all, err
-}
-
-type purchaseShowCmd struct {
-	ID string `arg:"" help:"The purchase's id."`
-}
-
-// Help is the rest of the help text.
-func (purchaseShowCmd) Help() string { return "For example:\n\n  hashtill purchase show 07-3f…" }
-
-// Run shows.
-func (c purchaseShowCmd) Run(e *env) error {
-	id, ok := offers.ParseID(c.ID)
-	if !ok {
-		return usageError{fmt.Errorf("%q is not the id of a purchase; see hashtill purchase list", c.ID)}
-	}
-	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		p, err := shop.Purchase(e.ctx, id)
-		if err != nil {
-			return notFound(err)
-		}
-		enc := json.NewEncoder(e.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(p)
-	})
-}
-
-type purchaseRefundCmd struct {
-	ID string `arg:"" help:"The purchase's id."`
-}
-
-// Help is the rest of the help text.
-func (purchaseRefundCmd) Help() string {
-	return "Decides the refund; the running hashtill serve makes it at Stripe within seconds.\n\n  hashtill purchase refund 07-3f…"
-}
-
-// Run refunds.
-func (c purchaseRefundCmd) Run(e *env) error {
-	id, ok := offers.ParseID(c.ID)
-	if !ok {
-		return usageError{fmt.Errorf("%q is not the id of a purchase; see hashtill purchase list", c.ID)}
-	}
-	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		p, err := shop.RefundPurchase(e.ctx, id, time.Now())
-		if no := (*offers.Refusal)(nil); errors.As(err, &no) {
-			return usageError{fmt.Errorf("purchase %s is %s: %w", id, p.State, err)}
-		}
-		if err != nil {
-			return notFound(err)
-		}
-		fmt.Fprintf(e.out, "refund of %s for %s is owed\n", p.Total.Format("en"), id)
-		return nil
-	})
 }
 
 type buyerCmd struct {
@@ -343,8 +301,9 @@ func (buyerEraseCmd) Help() string {
 	return `Removes an account and all that belongs to it: what is not confirmed is cancelled,
 its purchases go into the archive without their buyer, and nothing names it any
 more. Neither does a "stop" that it once said. A payment that is under way comes
-first: the command says so, and is then to be called again. The customer at Stripe,
-backups and logs are yours to look after. The archive is the folder that the key
+first: the command says so, and is then to be called again. The customer at Stripe
+is deleted too where stripe.key_file is set, and named where not. Backups and logs
+are yours to look after. The archive is the folder that the key
 archive names, on the machine that this runs on.
 
   hashtill buyer erase --account 783214`
@@ -352,16 +311,33 @@ archive names, on the machine that this runs on.
 
 // Run erases.
 func (c buyerEraseCmd) Run(e *env) error {
-	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
+	return e.withShop(false, func(cfg Config, shop *offers.Shop) error {
 		account := offers.Account{Network: c.Network, ID: c.Account}
 		erased, err := shop.Erase(e.ctx, account, time.Now())
 		if err == nil && erased == (offers.Erased{}) {
 			return usageError{fmt.Errorf("there is nothing of %s here: is it the account's number, and not its handle? (hashtill buyer list)", account)}
 		}
 		fmt.Fprintf(e.out, "%d purchases and %d records are erased\n", erased.Purchases, erased.Records)
-		if erased.Customer != "" {
-			fmt.Fprintf(e.out, "at Stripe there is the customer %s: delete it there\n", erased.Customer)
+		if erased.Customer == "" {
+			return err
 		}
+		// Only when nothing here needs the customer any more.
+		if err == nil && cfg.Stripe.Key != "" {
+			if err = forgetAtStripe(e.ctx, cfg, erased.Customer); err == nil {
+				fmt.Fprintf(e.out, "the customer %s is deleted at Stripe\n", erased.Customer)
+				return nil
+			}
+		}
+		fmt.Fprintf(e.out, "at Stripe there is the customer %s: delete it there\n", erased.Customer)
 		return err
 	})
+}
+
+// forgetAtStripe deletes a customer with all the cards.
+func forgetAtStripe(ctx context.Context, cfg Config, customer string) error {
+	till, err := stripe.New(stripe.Config{APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key)})
+	if err != nil {
+		return err
+	}
+	return stripe.NewWallet(till).Delete(ctx, customer, "delete:"+customer)
 }

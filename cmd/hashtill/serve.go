@@ -152,7 +152,7 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 			return nil, fmt.Errorf("%s: %w", cfg.Offers, err)
 		}
 	}
-	till, err := stripe.New(stripe.Config{APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key), Log: log, Now: now})
+	till, err := stripe.New(stripe.Config{APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key), Rate: cfg.Stripe.Rate, EndpointRate: cfg.Stripe.EndpointRate, Log: log, Now: now})
 	if err != nil {
 		return nil, err
 	}

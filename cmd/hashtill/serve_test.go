@@ -127,6 +127,32 @@ func TestServeRefunds(t *testing.T) {
 	w.until(ctx, id, offers.Mailed)
 	w.press(ctx)
 	w.until(ctx, id, offers.Paid)
+	command := func(want int, args ...string) string {
+		var said strings.Builder
+		if code := run(ctx, append(args, "-c", w.config), nil, &said, &said); code != want {
+			t.Errorf("%v: %d %s", args, code, said.String())
+		}
+		return said.String()
+	}
+	command(exitUsage, "purchase", "refund", string(id), "--amount", "0")
+	command(exitUsage, "purchase", "refund", string(id), "--amount", "1.234")
+	if said := command(exitUsage, "purchase", "refund", string(id), "--amount", "150"); !strings.Contains(said, "149.99 USD") {
+		t.Errorf("it does not say how much is left: %s", said)
+	}
+	command(exitUsage, "purchase", "ship", string(id), "--tracking", "two\nlines")
+	command(exitOK, "purchase", "ship", string(id), "--tracking", "La Poste 6A1")
+	command(exitUsage, "purchase", "ship", string(id))
+	command(exitOK, "purchase", "refund", string(id), "--amount", "12.50", "--why", "a stain")
+	w.poll(ctx, "the part is not refunded", func() bool { c := w.stripe.Charges(); return len(c) == 1 && c[0].Refunded == 1250 })
+	if said := command(exitOK, "purchase", "show", string(id)); !strings.Contains(said, "La Poste 6A1") || !strings.Contains(said, "a stain") {
+		t.Errorf("show: %s", said)
+	}
+	if said := command(exitOK, "purchase", "list"); !strings.Contains(said, "shipped") {
+		t.Errorf("list: %s", said)
+	}
+	if said := command(exitOK, "purchase", "show", string(id), "--json"); !strings.Contains(said, `"minor": 1250`) {
+		t.Errorf("show: %s", said)
+	}
 	for range 2 { // saying it twice makes one refund
 		run(ctx, []string{"purchase", "refund", "-c", w.config, string(id)}, nil, &out, &out)
 	}

@@ -71,6 +71,7 @@ func stageOffers() []offers.Offer {
 		return offers.Offer{
 			ID: offers.TagKey(tag), Tag: tag, Title: title, Seller: "Demo Records", PerBuyer: perBuyer, Stock: stock,
 			Price: offers.Money{Minor: minor, Currency: currency}, Terms: "This is a demo. Nothing is sold, and no real money moves.",
+			SellerAddress: "1 Example Street\nSpringfield", SellerTaxNumber: "DEMO 123", Tax: 20000, WithdrawalDays: offers.DefaultWithdrawalDays,
 		}
 	}
 	return []offers.Offer{

@@ -81,7 +81,7 @@ var someArgs = map[string]any{
 	"Brand": "Visa", "Last4": "4242", "Reason": "Sold out", "Paid": "1 May", "Tag": "#BuyTee",
 	"Limit": "$200.00", "Left": "$50.00", "Currency": "USD",
 	"Date": "04/2027", "Network": "X", "Email": "a•••@example.com", "Card": "Visa ending in 4242", "Most": "200.00 USD",
-	"Version": "2026-11", "At": "2026-11-21",
+	"Version": "2026-11", "At": "2026-11-21", "Amount": "$12.50", "Rate": "5.5",
 }
 
 func TestEveryMessageRenders(t *testing.T) {
