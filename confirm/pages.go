@@ -65,6 +65,7 @@ type line struct {
 type button struct {
 	To, Label string
 	Quiet     bool
+	Card      string   // sent with the form
 	Legend    string   // of the cards
 	Cards     []choice // to choose one from, sent with the form
 }
@@ -317,6 +318,9 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		return http.StatusOK, v
 	}
 	over := !c.Now().Before(p.LinkEnds())
+	if undecided(p) {
+		return ok(c.stoppingView(say))
+	}
 
 	switch p.State {
 	case offers.Confirmed:
@@ -341,10 +345,7 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 	case offers.Refunded:
 		return bad(offers.WasRefunded)
 	case offers.Expired:
-		switch {
-		case p.Reason == offers.NotCharged && p.Held > 0: // what the last try came to is not known yet
-			return ok(view{Kind: "wait", Title: say.Say("page.stopping.title", nil), Text: say.Say("page.stopping.text", nil), Refresh: graceRefresh})
-		case p.Reason == offers.NotCharged:
+		if p.Reason == offers.NotCharged {
 			return bad(offers.NotCharged)
 		}
 		return bad(offers.LinkExpired)

@@ -48,6 +48,9 @@ func (c *Counter) choices(say words.Words, p offers.Purchase, b offers.Buyer) []
 func (c *Counter) offerToPay(v *view, say words.Words, p offers.Purchase, b offers.Buyer, here, label string) {
 	off := button{To: here + "/cancel", Label: say.Say("page.confirm.cancel", nil), Quiet: true}
 	pay := button{To: here, Label: say.Say(label, map[string]any{"Total": p.Total.Format(say.Lang)}), Cards: c.choices(say, p, b)}
+	if len(pay.Cards) == 0 {
+		pay.Card = p.Card.ID // what is shown is what pays, whatever another window has chosen meanwhile
+	}
 	if len(pay.Cards) == 0 && c.SignIn != nil {
 		v.Hint = hint{Text: say.Say("page.cards.add", nil), To: "/account", Label: say.Say("page.cards.account", nil)}
 	} else if len(pay.Cards) > 0 {
@@ -67,6 +70,9 @@ func (c *Counter) refusedView(say words.Words, p offers.Purchase, b offers.Buyer
 	var over *offers.OverLimit
 	var quiet *offers.QuietHoursError
 	v := c.reasonView(say, why, nil)
+	if undecided(p) {
+		v = c.stoppingView(say)
+	}
 	v.Rows = details(say, p, b)
 	switch {
 	case errors.As(err, &over):
@@ -79,6 +85,21 @@ func (c *Counter) refusedView(say words.Words, p offers.Purchase, b offers.Buyer
 	v.Note += c.left(say, p)
 	c.offerToPay(&v, say, p, b, here, "page.declined.again")
 	return v
+}
+
+// undecided says that a purchase is over here, and that it is not known yet whether its
+// last charge went through: the bank or Stripe may still say that it did.
+func undecided(p offers.Purchase) bool {
+	switch p.State {
+	case offers.Expired, offers.Cancelled, offers.Refused:
+		return p.Held > 0 && p.Attempt > 0
+	}
+	return false
+}
+
+// stoppingView says that, and promises nothing.
+func (c *Counter) stoppingView(say words.Words) view {
+	return view{Lang: say.Lang, Kind: "wait", Title: say.Say("page.stopping.title", nil), Text: say.Say("page.stopping.text", nil), Refresh: graceRefresh}
 }
 
 // A press waits this long for its outcome before it shows the waiting page.

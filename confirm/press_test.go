@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -224,5 +225,62 @@ func TestCardInTheAddress(t *testing.T) {
 	w.send("/c/"+token+"?card="+amex.ID, "")
 	if p = w.is(p.ID, offers.Paid); p.Card != visa {
 		t.Errorf("paid with %+v", p.Card)
+	}
+}
+
+// While nobody knows whether the last charge went through, no page says that nothing was
+// charged: neither after the deadline nor after the buyer has called it off.
+func TestUndecidedPromisesNothing(t *testing.T) {
+	for name, over := range map[string]func(w *world, token string){
+		"expired":   func(w *world, _ string) { w.now = w.now.Add(16 * time.Minute) },
+		"cancelled": func(w *world, token string) { w.post("/c/" + token + "/cancel") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.register("en")
+			p, token := w.mailed()
+			w.till.next = Standing{Status: AtBank, BankURL: "https://bank.example/"}
+			w.post("/c/" + token)
+			w.is(p.ID, offers.Challenged)
+			w.till.fail = errors.New("no answer")
+			over(w, token)
+			w.settle()
+			for _, rec := range []*httptest.ResponseRecorder{w.ask(http.MethodGet, "/c/"+token), w.post("/c/" + token)} {
+				if body := rec.Body.String(); !strings.Contains(body, "not certain") || strings.Contains(body, "othing was charged") {
+					t.Errorf("the page says:\n%s", body)
+				}
+			}
+			w.till.fail, w.till.status = nil, Standing{Status: Taken} // the bank had said yes
+			w.now = w.now.Add(time.Minute)
+			w.settle()
+			if body := w.ask(http.MethodGet, "/c/"+token).Body.String(); strings.Contains(body, "othing was charged") {
+				t.Errorf("the page says:\n%s", body)
+			}
+		})
+	}
+}
+
+// The card that a page shows is the card that its button charges, whatever another
+// window has chosen meanwhile.
+func TestShownCardPays(t *testing.T) {
+	w := newWorld(t)
+	w.register("en")
+	visa, amex := offers.Card{ID: "pm_ann", Brand: "visa", Last4: "4242"}, offers.Card{ID: "pm_other", Brand: "amex", Last4: "0005"}
+	w.owns(visa)
+	p, token := w.mailed()
+	first := w.ask(http.MethodGet, "/c/"+token).Body.String()
+	if !strings.Contains(first, `name="card" value="pm_ann"`) {
+		t.Fatalf("the page sends no card:\n%s", first)
+	}
+	w.owns(visa, amex)
+	w.till.next = Standing{Status: Failed, Reason: offers.CardDeclined}
+	w.choose("/c/"+token, amex.ID)
+	if got := w.is(p.ID, offers.Declined); got.Card != amex {
+		t.Fatalf("tried with %+v", got.Card)
+	}
+	w.till.next = Standing{}
+	w.choose("/c/"+token, visa.ID) // what the first window's form sends
+	if got := w.is(p.ID, offers.Paid); got.Card != visa || !strings.HasPrefix(w.till.calls[len(w.till.calls)-1], "confirm pi_ann pm_ann") {
+		t.Errorf("charged %+v, %q", got.Card, w.till.calls)
 	}
 }

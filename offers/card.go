@@ -24,13 +24,13 @@ func (c Card) Expired(now time.Time) bool {
 }
 
 // choose finds the card that a press of a purchase's button is to be paid with, or why
-// it cannot be that. Only one of the buyer's own may be chosen, at that moment. "" stays
-// with the purchase's, whose date is then left to the bank.
+// it cannot be that. Only one of the buyer's own may be chosen, at that moment. "" is the
+// purchase's, as its id is; the date of that one is left to the bank.
 func (b Buyer) choose(p Purchase, id string, now time.Time) (Card, Reason) {
-	asBefore := id == ""
-	if asBefore {
+	if id == "" {
 		id = p.Card.ID
 	}
+	asBefore := id == p.Card.ID
 	c, theirs := b.Card(id)
 	switch {
 	case !theirs && id != "":

@@ -71,7 +71,7 @@
 //	           IntentVoided → refused
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled (within the grace)
-//	           BuyerBarred  → cancelled (before its charge)
+//	           BuyerBarred  → cancelled
 //	challenged Charged      → paid
 //	           ChargeFailed → declined
 //	           IntentVoided → refused

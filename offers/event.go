@@ -33,7 +33,7 @@ const (
 	Shipped      EventKind = "Shipped"      // what was bought is on its way: Text is its tracking, if it has one
 	Withdrawn    EventKind = "Withdrawn"    // from the contract, by the buyer (By)
 	ChargeBegins EventKind = "ChargeBegins" // the grace is over, and the charge is about to be made
-	BuyerBarred  EventKind = "BuyerBarred"  // nothing is charged to the buyer, and the charge has not begun
+	BuyerBarred  EventKind = "BuyerBarred"  // nothing is charged to the buyer any more, and a charge is owed
 	EffectDone   EventKind = "EffectDone"   // an effect that moves nothing was done, or is not needed any more
 )
 

@@ -2,6 +2,7 @@ package offers
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -127,8 +128,9 @@ func (m *meddled) Commit(ctx context.Context, c store.Change) error {
 	return m.Store.Commit(ctx, c)
 }
 
-// A charge that has begun goes on after a crash, whatever the buyer says meanwhile.
-func TestChargeGoesOnAfterACrash(t *testing.T) {
+// Whoever is frozen while nobody knows what came of the charge pays nothing: Stripe says
+// that it was taken, and it goes back.
+func TestFrozenAfterACrash(t *testing.T) {
 	for _, grace := range []time.Duration{0, time.Minute} {
 		s := newShop(t, tee(10, 9))
 		s.Times.Grace = grace
@@ -151,9 +153,47 @@ func TestChargeGoesOnAfterACrash(t *testing.T) {
 		if err := s.Freeze(t.Context(), account(1), ByShop, s.now); err != nil {
 			t.Fatal(err)
 		}
+		s.with[Void] = func(Job) (Event, error) { return Event{Kind: Charged}, nil }
 		s.now = s.now.Add(time.Minute)
 		s.settle()
-		s.is(p.ID, Paid)
+		s.is(p.ID, Refunded)
+		if s.charges() != 1 {
+			t.Errorf("grace %v: %d charges", grace, s.charges())
+		}
+		s.clean()
+	}
+}
+
+// A charge that could not be made at once, because Stripe was busy or away, is not made
+// later for somebody who was frozen meanwhile.
+func TestFrozenWhileTheChargeWaits(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Minute} {
+		s := newShop(t, tee(10, 9))
+		s.Times.Grace = grace
+		s.register(1)
+		p := s.mailed(1, "1")
+		s.presses(p)
+		s.now = s.now.Add(grace)
+		away := errors.New("not before later")
+		s.with[Charge] = func(Job) (Event, error) { return Event{}, away }
+		leases, err := s.st.Lease(t.Context(), s.now, s.now.Add(time.Second), 10)
+		if err != nil || len(leases) != 1 {
+			t.Fatal(leases, err)
+		}
+		if err := s.Perform(t.Context(), leases[0]); !errors.Is(err, away) {
+			t.Fatal(err)
+		}
+		tried := s.charges()
+		if err := s.Freeze(t.Context(), account(1), ByBuyer, s.now); err != nil {
+			t.Fatal(err)
+		}
+		s.with[Charge] = nil
+		s.now = s.now.Add(time.Minute)
+		s.settle()
+		s.is(p.ID, Cancelled)
+		if s.charges() != tried {
+			t.Errorf("grace %v: charged after the freeze", grace)
+		}
 		s.clean()
 	}
 }

@@ -75,8 +75,8 @@ func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 }
 
 // Stop obeys an account that wants to be left alone: what it has not confirmed is
-// cancelled, nothing is sold or charged to it, and it gets no replies. A charge that
-// has begun goes on.
+// cancelled, nothing is sold or charged to it, and it gets no replies. What was
+// taken at that very moment goes back.
 func (s *Shop) Stop(ctx context.Context, a Account, now time.Time) error {
 	return s.editBuyer(ctx, a, cancelWishes, now, func(b *Buyer) bool {
 		stop := b.Stopped.IsZero()

@@ -138,8 +138,9 @@ func (s *Shop) beginCharge(ctx context.Context, l store.Lease, p Purchase, b Buy
 		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, now)
 		return p, false, err
 	}
-	// The first to whom an effect is handed out is the first to perform it.
-	if b.Barred() != "" && p.ChargingAt.IsZero() && l.Try == 1 {
+	// An earlier try may be in flight, or have taken the money. Stripe decides that when
+	// the payment is voided, and what was taken then goes back.
+	if b.Barred() != "" {
 		_, err = s.move(ctx, p.ID, Event{Kind: BuyerBarred, Attempt: p.Attempt}, settle, now)
 		return p, false, err
 	}

@@ -53,7 +53,6 @@ var (
 	oldLink     = &guard{"by a link that was replaced", func(s *step) bool { return s.ev.Round != s.p.Round }}
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
 	inGrace     = &guard{"within the grace", func(s *step) bool { return s.p.Revocable(s.now) }}
-	barred      = &guard{"before its charge", func(s *step) bool { return s.p.ChargingAt.IsZero() && s.ev.Attempt == s.p.Attempt }}
 )
 
 var ended = in(Expired, Cancelled, Refused)
@@ -139,7 +138,8 @@ var table = []row{
 	{from: in(Confirmed), on: ChargeBegins, when: inGrace},
 	{from: in(Confirmed), on: ChargeBegins, when: oldAttempt},
 	{from: in(Confirmed), on: ChargeBegins, do: (*step).begins},
-	{from: in(Confirmed), on: BuyerBarred, when: barred, to: Cancelled, do: (*step).void},
+	{from: in(Confirmed), on: BuyerBarred, when: oldAttempt},
+	{from: in(Confirmed), on: BuyerBarred, to: Cancelled, do: (*step).void},
 
 	{from: in(Paid), on: RefundAsked, when: nothingLeft, refuse: WasRefunded},
 	{from: in(Paid), on: RefundAsked, when: notLeft, refuse: RefundTooMuch},
