@@ -248,6 +248,9 @@ func (c *Counter) render(w http.ResponseWriter, r *http.Request, status int, v v
 func (c *Counter) home(w http.ResponseWriter, r *http.Request) error {
 	say := words.For(r.Header.Get("Accept-Language"))
 	v := view{Lang: say.Lang, Title: say.Say("page.home.title", nil), Text: say.Say("page.home.text", nil), OffersTitle: say.Say("page.home.offers", nil)}
+	if c.SignIn != nil {
+		v.Hint = hint{Text: say.Say("page.home.join", nil), To: "/join", Label: say.Say("page.home.join_button", nil)}
+	}
 	for _, o := range c.Shop.Offers() {
 		if o.Closed(c.Now()) != "" || len(v.Offers) == maxShown {
 			continue
