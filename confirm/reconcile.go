@@ -14,17 +14,24 @@ import (
 // shown to a person.
 //
 // What it finds in the ledger is never believed to be how a payment stands: it makes the
-// shop ask, by the way that a webhook does. It moves money by itself in one case, a
-// charge beside a purchase's own payment, which is given back whole. It may be run as
-// often as one likes, and broken off anywhere: each repair has one key for ever. Two at
-// the same time do no harm, and only twice the work.
+// shop ask, by the way that a webhook does. It moves money by itself in one case: a
+// charge beside that by which a purchase is paid, which is taken and not given back when
+// it is asked for again, is given back whole. Nor does it begin what would end in a
+// refund: the store may be an older one that was restored, and have forgotten that the
+// only charge was right and the parcel sent. That is left to a person.
+//
+// It may be run as often as one likes, and broken off anywhere: each repair has one key
+// for ever. Two at the same time do no harm, and only twice the work.
 type Reconciler struct {
 	Shop   Books
 	Ledger Ledger
 	Till   Till
 
-	// Left says that a purchase has left the store: an archive has it. Nil: none has.
-	Left func(offers.ID) (bool, error)
+	// Left says what an archive has of a purchase that is not in the store: nothing, or
+	// each line of it, of which only State, Intent and PaidAt are used. Nil: there is no
+	// archive. After an [ErrNoArchive], which a difference then tells of, the purchase
+	// counts as one that has not left; any other error ends the run.
+	Left func(offers.ID) ([]offers.Archived, error)
 
 	// Settle is how long a payment, or its purchase, has to have stood still to be
 	// judged: what moves is about to agree. See [DefaultSettle].
@@ -36,6 +43,13 @@ type Reconciler struct {
 	Progress func(payments int, begun time.Time) // nil, or called after each payment
 	Now      func() time.Time
 }
+
+// ErrNoArchive says that the archive is not where it should be.
+var ErrNoArchive = errors.New("there is no archive")
+
+// ErrOtherAccount says that the ledger knows nothing of what is paid here: it is that
+// of another account.
+var ErrOtherAccount = errors.New("the payments are those of another account, or of another mode (test or live)")
 
 // DefaultSettle is more than a charge takes, with its second try after a lost answer.
 const DefaultSettle = 5 * time.Minute
@@ -52,6 +66,7 @@ type Books interface {
 type Difference struct {
 	Kind     DifferenceKind `json:"kind"`
 	Loud     bool           `json:"loud,omitempty"` // money is wrong
+	Owed     bool           `json:"owed,omitempty"` // hashtill serve has still to do a part of it
 	Intent   string         `json:"intent,omitempty"`
 	Purchase offers.ID      `json:"purchase,omitempty"`
 	Says     string         `json:"says"`           // what does not agree
@@ -67,6 +82,7 @@ type Reconciled struct {
 	UnderWay int            `json:"under_way"` // too young to be judged
 	Gone     int            `json:"gone"`      // of purchases that have left the store
 	Repaired int            `json:"repaired"`  // differences
+	Owed     int            `json:"owed"`      // differences whose repair hashtill serve has still to do
 	Open     int            `json:"open"`      // differences that a person has to look at
 	Sums     map[string]Sum `json:"sums"`
 }
@@ -81,8 +97,9 @@ type Sum struct {
 
 // Reconcile looks at all payments that were begun in [from, to), and then at the paid
 // purchases whose payment should have been among them, and shows each difference when
-// it has done about it what it may. An error of report ends it and is returned. What it
-// returns is true as far as it went, also with an error.
+// it has done about it what it may. An error of report ends it and is returned;
+// [ErrOtherAccount] ends it early. What it returns is true as far as it went, also with
+// an error.
 //
 // It remembers the id of each payment of a paid purchase.
 func (r *Reconciler) Reconcile(ctx context.Context, from, to time.Time, report func(Difference) error) (Reconciled, error) {
@@ -108,6 +125,9 @@ type reconciling struct {
 	Reconciled
 	report func(Difference) error
 	seen   map[string]bool // payments of paid purchases
+
+	ours       bool // the ledger, or the till, knows a payment of a purchase that is here
+	unreadable int  // purchases that were reported as such
 }
 
 // payment judges one payment of the ledger. The purchase is read at this moment, so
@@ -121,21 +141,21 @@ func (r *reconciling) payment(ctx context.Context, e Entry) error {
 	s := sighting{e: e, now: r.Now()}
 	if id, ok := offers.ParseID(string(e.Purchase)); ok {
 		s.valid = true
-		var err error
-		if err = r.read(ctx, &s, id); err != nil {
+		if err := r.read(ctx, &s, id); err != nil {
 			return err
 		}
-		if !s.known && r.Left != nil {
-			left, err := r.Left(id)
-			if err != nil {
-				return err
-			}
-			if left {
-				r.Gone++
-				return nil
-			}
+		if err := r.askArchive(&s, id); err != nil {
+			return err
 		}
 	}
+	if s.unreadable != nil {
+		return r.cannotRead(ctx, s)
+	}
+	if s.gone() {
+		r.Gone++
+		return nil
+	}
+	r.ours = r.ours || s.own()
 	if s.own() && s.paid() {
 		r.seen[e.Intent] = true
 	}
@@ -144,6 +164,11 @@ func (r *reconciling) payment(ctx context.Context, e Entry) error {
 		return nil
 	}
 	r.count(s)
+	return r.judge(ctx, s)
+}
+
+// judge holds a payment to all rules.
+func (r *reconciling) judge(ctx context.Context, s sighting) error {
 	for _, rule := range ledgerRules {
 		if rule.when(s) {
 			if err := r.differs(ctx, rule, s); err != nil {
@@ -154,31 +179,120 @@ func (r *reconciling) payment(ctx context.Context, e Entry) error {
 	return nil
 }
 
+// askArchive asks what became of a purchase that is not here.
+func (r *reconciling) askArchive(s *sighting, id offers.ID) error {
+	if s.known || s.unreadable != nil || r.Left == nil {
+		return nil
+	}
+	var err error
+	if s.left, err = r.Left(id); errors.Is(err, ErrNoArchive) {
+		s.noArchive, err = err, nil
+	}
+	return err
+}
+
+// cannotRead shows that a purchase cannot be read, once.
+func (r *reconciling) cannotRead(ctx context.Context, s sighting) error {
+	if r.seen[string(s.e.Purchase)] {
+		return nil
+	}
+	r.seen[string(s.e.Purchase)] = true
+	r.unreadable++
+	return r.differs(ctx, unreadable, s)
+}
+
+// mostMissing is how many payments have to be missing, with none found, until it is
+// clear that they are looked for in the wrong place.
+const mostMissing = 3
+
 // purchases looks for what is paid here by a payment that the ledger did not show.
 // The payment was begun after the code came back, and before it was paid.
 func (r *reconciling) purchases(ctx context.Context, from, to time.Time) error {
-	return r.Shop.EachPurchase(ctx, func(p offers.Purchase) error {
-		s := sighting{valid: true, known: true, p: p, now: r.Now()}
-		if p.PaidAt.IsZero() || r.seen[p.Intent] || p.EchoedAt.Before(from) || !p.PaidAt.Before(to) || s.now.Sub(s.moved()) < r.Settle {
-			return nil
+	var missing []sighting // and not shown yet
+	show := func() error {
+		for _, s := range missing {
+			if err := r.differs(ctx, notInLedger, s); err != nil {
+				return err
+			}
 		}
-		s.e = Entry{Purchase: p.ID, Intent: p.Intent}
-		if p.Intent != "" {
-			r.seen[p.Intent] = true // it may be shown twice
-		}
-		err := r.read(ctx, &s, p.ID)
-		if err != nil || !s.known {
-			return err
-		}
-		return r.differs(ctx, notInLedger, s)
+		missing = nil
+		return nil
+	}
+	var halt error
+	err := r.Shop.EachPurchase(ctx, func(p offers.Purchase) error {
+		halt = r.purchase(ctx, p, from, to, func(s sighting) error {
+			if s.e.Intent == "" {
+				return r.differs(ctx, notInLedger, s)
+			}
+			missing = append(missing, s)
+			switch {
+			case r.ours:
+				return show()
+			case len(missing) < mostMissing:
+				return nil
+			}
+			return fmt.Errorf("%w: Stripe knows none of %d by which purchases are paid here; nothing more was looked at; see that stripe.key_file is the key of this shop's account and mode (asked for the last, Stripe says: %w)",
+				ErrOtherAccount, len(missing), s.asked)
+		})
+		return halt
 	})
+	if halt != nil {
+		return halt
+	}
+	if errors.Is(err, offers.ErrInvalid) {
+		if r.unreadable > 0 { // store check tells of all
+			err = nil
+		} else {
+			err = r.differs(ctx, unreadable, sighting{unreadable: err})
+		}
+	}
+	return errors.Join(show(), err)
 }
 
-// read reads the purchase, or finds that there is none.
+// purchase looks for the payment of one purchase, and hands it to missing if there is
+// none.
+func (r *reconciling) purchase(ctx context.Context, p offers.Purchase, from, to time.Time, missing func(sighting) error) error {
+	s := sighting{valid: true, known: true, p: p, now: r.Now()}
+	if p.PaidAt.IsZero() || r.seen[p.Intent] || p.EchoedAt.Before(from) || !p.PaidAt.Before(to) || s.now.Sub(s.moved()) < r.Settle {
+		return nil
+	}
+	s.e = Entry{Purchase: p.ID, Intent: p.Intent}
+	if p.Intent != "" {
+		r.seen[p.Intent] = true // it may be shown twice
+	}
+	err := r.read(ctx, &s, p.ID)
+	switch {
+	case err != nil:
+		return err
+	case s.unreadable != nil:
+		return r.cannotRead(ctx, s)
+	case !s.known:
+		return nil
+	}
+	lacks, err := r.untaken(ctx, s)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if s.e.Intent != "" && err == nil {
+		r.ours = true
+	}
+	if !lacks {
+		return nil
+	}
+	s.asked = err
+	return missing(s)
+}
+
+// read reads the purchase, or finds that there is none, or that it cannot be read.
 func (r *reconciling) read(ctx context.Context, s *sighting, id offers.ID) error {
 	var err error
 	s.p, err = r.Shop.Purchase(ctx, id)
-	if s.known = err == nil; errors.Is(err, offers.ErrNotFound) {
+	s.known = err == nil
+	switch {
+	case errors.Is(err, offers.ErrNotFound):
+		return nil
+	case errors.Is(err, offers.ErrInvalid):
+		s.unreadable = err
 		return nil
 	}
 	return err
@@ -216,14 +330,17 @@ func (r *reconciling) differs(ctx context.Context, rule rule, s sighting) error 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			d.Says += fmt.Sprintf(" (asked about it, Stripe says: %v)", err)
+			s.asked = err
 		case !still:
 			return nil
 		}
 	}
+	if s.asked != nil {
+		d.Says += fmt.Sprintf(" (asked about it, Stripe says: %v)", s.asked)
+	}
 	d.Next = rule.next
 	if rule.repair != nil {
-		switch done, err := "", error(nil); {
+		switch done, err := (deed{}), error(nil); {
 		case r.DryRun:
 			d.Next = "run this without --dry-run: " + rule.would
 		default:
@@ -231,121 +348,31 @@ func (r *reconciling) differs(ctx context.Context, rule rule, s sighting) error 
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if errors.Is(err, errTaken) { // and so it is another case
+				s.e.Status = Taken
+				return r.judge(ctx, s)
+			}
+			var alone *leftAlone
+			if errors.As(err, &alone) {
+				d.Says += "; " + alone.why
+				break
+			}
 			if err != nil {
 				d.Done = fmt.Sprintf("tried to repair it: %v", err)
 				break
 			}
-			if d.Done = done; !rule.person {
+			if d.Done, d.Owed = done.says, done.owed; !rule.person {
 				d.Next = ""
 			}
 		}
 	}
-	if d.Next == "" {
-		r.Repaired++
-	} else {
+	switch {
+	case d.Next != "":
 		r.Open++
+	case d.Owed:
+		r.Owed++
+	default:
+		r.Repaired++
 	}
 	return r.report(d)
-}
-
-// The repairs.
-
-// look has the shop ask how the payment stands.
-func (r *reconciling) look(ctx context.Context, s sighting) (string, error) {
-	return "hashtill serve looks at it, and it moves by what Stripe says then", r.tell(ctx, s, offers.Payment, "look")
-}
-
-// adopt gives a purchase that has forgotten its payment the payment back.
-func (r *reconciling) adopt(ctx context.Context, s sighting) (string, error) {
-	if err := r.Shop.Adopt(ctx, s.p.ID, s.e.Intent); err != nil {
-		return "", err
-	}
-	return r.look(ctx, s)
-}
-
-// note writes on the purchase what is told of afterwards.
-func (r *reconciling) note(ctx context.Context, s sighting) (string, error) {
-	return "is noted on the purchase", r.tell(ctx, s, offers.Afterwards, "dispute")
-}
-
-// tell tells the shop as a webhook would. Each run may tell of a payment anew: the
-// look that it owed before may have come too early.
-func (r *reconciling) tell(ctx context.Context, s sighting, topic offers.Topic, what string) error {
-	return r.Shop.Hear(ctx, offers.Hint{
-		Event: fmt.Sprintf("reconcile_%s_%s_%d", what, s.e.Intent, s.now.Unix()), Type: "reconcile." + what, Object: s.e.Intent,
-		Topic: topic, Intent: s.e.Intent, Purchase: s.p.ID,
-	}, s.now)
-}
-
-// refund gives all that is left of a payment back that is not the purchase's own.
-func (r *reconciling) refund(ctx context.Context, s sighting) (string, error) {
-	left := offers.Money{Minor: s.e.Total.Minor - s.e.Refunded.Minor, Currency: s.e.Total.Currency}
-	err := r.patient(ctx, func() error {
-		return r.Till.Refund(ctx, Refund{Purchase: s.p.ID, Key: "refund:extra:" + s.e.Intent, Intent: s.e.Intent, Amount: left})
-	})
-	return "refunded " + left.String(), err
-}
-
-// void sees to it that the payment can never be taken. Where it was taken this moment,
-// it is what any taken payment is.
-func (r *reconciling) void(ctx context.Context, s sighting) (string, error) {
-	var standing Standing
-	err := r.patient(ctx, func() (err error) {
-		standing, err = r.Till.Void(ctx, s.e.Intent, "void:"+s.e.Intent)
-		return err
-	})
-	switch {
-	case err != nil:
-		return "", err
-	case standing.Status == Taken && s.other():
-		return r.refund(ctx, s)
-	case standing.Status == Taken && s.p.Intent == "":
-		return r.adopt(ctx, s)
-	case standing.Status == Taken:
-		return r.look(ctx, s)
-	case standing.Status != Voided:
-		return "", fmt.Errorf("payment is %s after it was cancelled", standing.Status)
-	}
-	if s.own() { // units may be held for it
-		if _, err := r.look(ctx, s); err != nil {
-			return "", err
-		}
-	}
-	return "cancelled at Stripe", nil
-}
-
-// untaken asks whether a payment is really not taken: an entry is as old as the page
-// of the ledger that it stood on.
-func (r *reconciling) untaken(ctx context.Context, s sighting) (bool, error) {
-	if s.e.Intent == "" {
-		return true, nil
-	}
-	var standing Standing
-	err := r.patient(ctx, func() (err error) {
-		standing, err = r.Till.Look(ctx, s.e.Intent)
-		return err
-	})
-	return err != nil || standing.Status != Taken, err
-}
-
-// mostTurns is how often a deed waits for its turn at the till.
-const mostTurns = 10
-
-// patient does something at the till, and waits where the till wants it later: nothing
-// here is owed durably but by the next run.
-func (r *reconciling) patient(ctx context.Context, do func() error) error {
-	for turn := 1; ; turn++ {
-		err := do()
-		later := (*LaterError)(nil)
-		if !errors.As(err, &later) || turn == mostTurns {
-			return err
-		}
-		wait := time.NewTimer(later.At.Sub(r.Now()))
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return ctx.Err()
-		}
-	}
 }

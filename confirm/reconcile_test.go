@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -51,226 +52,164 @@ func (w *world) edit(id offers.ID, change func(*offers.Purchase)) {
 	}
 }
 
-// The stations of a purchase of ann's.
-
-func mailed(w *world) offers.Purchase { p, _ := w.mailed(); return p }
-
-func paid(w *world) offers.Purchase {
-	p, token := w.mailed()
-	w.post("/c/" + token)
-	return w.is(p.ID, offers.Paid)
-}
-
-func partly(w *world) offers.Purchase {
+// A second charge is given back only where the first was taken, and is kept.
+func TestReconcileSecondCharge(t *testing.T) {
+	w := newWorld(t)
+	w.register("en")
 	p := paid(w)
-	if _, err := w.shop.RefundPurchase(context.Background(), p.ID, offers.Money{Minor: 1250, Currency: "USD"}, "", w.now); err != nil {
-		w.t.Fatal(err)
-	}
-	w.settle()
-	return w.is(p.ID, offers.Paid)
-}
-
-func refunded(w *world) offers.Purchase {
-	p := paid(w)
-	if _, err := w.shop.RefundPurchase(context.Background(), p.ID, offers.Money{}, "", w.now); err != nil {
-		w.t.Fatal(err)
-	}
-	w.settle()
-	return w.is(p.ID, offers.Refunded)
-}
-
-func cancelled(w *world) offers.Purchase {
-	p := mailed(w)
-	if _, err := w.shop.Cancel(context.Background(), p.ID, ann, w.now); err != nil {
-		w.t.Fatal(err)
-	}
-	w.settle()
-	return w.is(p.ID, offers.Cancelled)
-}
-
-// holding is cancelled, and its units wait for the payment to be voided.
-func holding(w *world) offers.Purchase {
-	p := mailed(w)
-	w.idle = true
-	defer func() { w.idle = false }()
-	if _, err := w.shop.Cancel(context.Background(), p.ID, ann, w.now); err != nil {
-		w.t.Fatal(err)
-	}
-	return w.is(p.ID, offers.Cancelled)
-}
-
-// forgets is a station whose payment the store has forgotten.
-func forgets(station func(*world) offers.Purchase) func(*world) offers.Purchase {
-	return func(w *world) offers.Purchase {
-		p := station(w)
-		w.edit(p.ID, func(p *offers.Purchase) { p.Intent = "" })
-		return w.purchase(p.ID)
-	}
-}
-
-// Every rule, and beside it what comes close and is none.
-func TestReconcileRules(t *testing.T) {
-	const extra = "pi_extra"
-	total := offers.Money{Minor: 29998, Currency: "USD"}
-	usd := func(minor int64) offers.Money { return offers.Money{Minor: minor, Currency: "USD"} }
-	entry := func(change func(*Entry)) func(*Entry) { return change }
-	taken := func(e *Entry) { e.Status = Taken }
-	is := func(s Status) func(*Entry) { return entry(func(e *Entry) { e.Status = s }) }
-	another := func(s Status) func(*Entry) { return func(e *Entry) { e.Intent, e.Status = extra, s } }
-	unknown := offers.NewID("x", "999", "buytee")
-
-	for _, test := range []struct {
-		name    string
-		station func(*world) offers.Purchase
-		entry   func(*Entry)
-		there   Status // as the till says when it is asked; "" as before
-		left    bool   // the purchase is in the archive
-		absent  bool   // the ledger lacks it
-
-		kind  DifferenceKind // "" they agree
-		open  bool           // somebody has to do something
-		calls string         // at the till, by the repair
-		state offers.State   // of the purchase when what is owed is done; "" as before
-	}{
-		{name: "agreed", station: paid, entry: taken},
-		{name: "open and waited for", station: mailed, entry: is(Open)},
-		{name: "at the bank and waited for", station: mailed, entry: is(AtBank)},
-		{name: "voided on both sides", station: cancelled, entry: is(Voided)},
-		{name: "prepared this moment", station: forgets(mailed), entry: is(Open)},
-		{name: "of others", station: paid, entry: func(e *Entry) { e.Purchase, e.Status, e.Intent = "", Taken, extra }},
-
-		{name: "taken there", station: mailed, entry: taken, there: Taken, kind: PaidThere, state: offers.Paid},
-		{name: "taken there says the ledger, and Stripe does not", station: mailed, entry: taken, there: Open, kind: PaidThere, state: offers.Mailed},
-		{name: "taken there after the end", station: cancelled, entry: taken, there: Taken, kind: PaidThere, state: offers.Refunded},
-		{name: "taken and given back there", station: mailed, entry: func(e *Entry) { e.Status, e.Refunded = Taken, total }},
-		{name: "taken there, forgotten here", station: forgets(mailed), entry: taken, there: Taken, kind: PaidThere, state: offers.Paid},
-		{name: "taken there, all forgotten but the wish", station: func(w *world) offers.Purchase { return w.coded() }, entry: taken, there: Taken,
-			kind: PaidThere, state: offers.Paid},
-
-		{name: "second charge", station: paid, entry: another(Taken), kind: SecondCharge, calls: "refund pi_extra refund:extra:pi_extra"},
-		{name: "second charge before the first", station: mailed, entry: another(Taken), kind: SecondCharge, calls: "refund pi_extra refund:extra:pi_extra"},
-		{name: "second charge, a part is left", station: paid, entry: func(e *Entry) { e.Intent, e.Status, e.Refunded = extra, Taken, usd(1) },
-			kind: SecondCharge, calls: "refund pi_extra refund:extra:pi_extra"},
-		{name: "second charge, given back", station: paid, entry: func(e *Entry) { e.Intent, e.Status, e.Refunded = extra, Taken, total }},
-
-		{name: "second payment open", station: paid, entry: another(Open), there: Open, kind: LeftOpen, calls: "void pi_extra void:pi_extra"},
-		{name: "second payment failed", station: mailed, entry: another(Failed), there: Failed, kind: LeftOpen, calls: "void pi_extra void:pi_extra"},
-		{name: "second payment taken this moment", station: paid, entry: another(Open), there: Taken, kind: LeftOpen,
-			calls: "void pi_extra void:pi_extra, refund pi_extra refund:extra:pi_extra"},
-		{name: "second payment voided", station: mailed, entry: another(Voided)},
-		{name: "open after the end", station: cancelled, entry: is(Open), there: Open, kind: LeftOpen, calls: "void pi_ann void:pi_ann"},
-		{name: "open after the end, taken this moment", station: cancelled, entry: is(Open), there: Taken, kind: LeftOpen,
-			calls: "void pi_ann void:pi_ann", state: offers.Refunded},
-		{name: "open after the end, forgotten here", station: forgets(cancelled), entry: is(Open), there: Open, kind: LeftOpen, calls: "void pi_ann void:pi_ann"},
-
-		{name: "voided there", station: mailed, entry: is(Voided), there: Voided, kind: VoidedThere, state: offers.Refused},
-		{name: "voided there, units are held", station: holding, entry: is(Voided), there: Voided, kind: VoidedThere},
-
-		{name: "not taken", station: paid, entry: is(Open), there: Open, kind: NotTaken, open: true},
-		{name: "not taken when the ledger was read", station: paid, entry: is(Open), there: Taken},
-		{name: "voided though paid", station: paid, entry: is(Voided), there: Voided, kind: NotTaken, open: true},
-		{name: "not in the ledger", station: paid, absent: true, there: Open, kind: NotInLedger, open: true},
-		{name: "in the ledger after all", station: paid, absent: true, there: Taken},
-		{name: "paid by nothing", station: forgets(paid), absent: true, there: Taken, kind: NotInLedger, open: true},
-		{name: "not paid, not in the ledger", station: mailed, absent: true, there: Open},
-
-		{name: "another amount", station: paid, entry: func(e *Entry) { e.Status, e.Total = Taken, usd(29999) }, kind: OtherAmount, open: true},
-		{name: "another currency", station: paid, entry: func(e *Entry) { e.Status, e.Total.Currency = Taken, "EUR" }, kind: OtherAmount, open: true},
-		{name: "another amount, forgotten here", station: forgets(mailed), entry: func(e *Entry) { e.Status, e.Total = Taken, usd(1) }, kind: OtherAmount, open: true},
-
-		{name: "refunded there", station: paid, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1) }, kind: RefundedMore, open: true},
-		{name: "refunded in part on both sides", station: partly, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1250) }},
-		{name: "refunded in part here, more there", station: partly, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1251) }, kind: RefundedMore, open: true},
-		{name: "refunded in part here, less there", station: partly, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(1249) }, kind: RefundedLess, open: true},
-		{name: "refunded on both sides", station: refunded, entry: func(e *Entry) { e.Status, e.Refunded = Taken, total }},
-		{name: "refunded here", station: refunded, entry: func(e *Entry) { e.Status, e.Refunded = Taken, usd(29997) }, kind: RefundedLess, open: true},
-
-		{name: "disputed", station: paid, entry: func(e *Entry) { e.Status, e.Disputed = Taken, true }, kind: DisputedThere, open: true},
-		{name: "disputed and told", station: func(w *world) offers.Purchase {
-			p := paid(w)
-			w.edit(p.ID, func(p *offers.Purchase) { p.Notices = []offers.Notice{{Type: "charge.dispute.created"}} })
-			return p
-		}, entry: func(e *Entry) { e.Status, e.Disputed = Taken, true }},
-
-		{name: "unknown", station: paid, entry: func(e *Entry) { e.Intent, e.Purchase, e.Status = extra, unknown, Taken }, kind: UnknownCharge, open: true},
-		{name: "unknown and given back", station: paid, entry: func(e *Entry) { e.Intent, e.Purchase, e.Status, e.Refunded = extra, unknown, Taken, total }},
-		{name: "left", station: paid, entry: func(e *Entry) { e.Intent, e.Purchase, e.Status = extra, unknown, Taken }, left: true},
-		{name: "unknown and open", station: paid, entry: func(e *Entry) { e.Intent, e.Purchase, e.Status = extra, unknown, Open }},
-		{name: "unknown and open for long", station: paid, entry: func(e *Entry) {
-			e.Intent, e.Purchase, e.Status, e.Begun = extra, unknown, Open, t0.Add(-24*time.Hour)
-		}, kind: UnknownOpen, open: true},
-		{name: "misnamed", station: paid, entry: func(e *Entry) { e.Intent, e.Purchase, e.Status = extra, "ann@example.com", Taken }, kind: Misnamed, open: true},
+	w.now = t0.Add(time.Hour)
+	own := Entry{Intent: "pi_ann", Purchase: p.ID, Status: Taken, Total: p.Total, Begun: t0}
+	extra := own
+	extra.Intent = "pi_extra"
+	for name, change := range map[string]func(*Entry){
+		"open":       func(e *Entry) { e.Status = Open },
+		"voided":     func(e *Entry) { e.Status = Voided },
+		"given back": func(e *Entry) { e.Refunded = e.Total },
+		"disputed":   func(e *Entry) { e.Disputed = true },
+		"not there":  func(e *Entry) { e.Intent = "pi_other" },
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
-			w.register("en")
-			p := test.station(w)
-			if test.state == "" {
-				test.state = p.State
+		own := own
+		change(&own)
+		w.till.calls = nil
+		r := &Reconciler{Shop: w.shop, Till: w.till, Ledger: fakeLedger{own, extra}, LedgerOnly: true, Now: func() time.Time { return w.now }}
+		var second *Difference
+		_, err := r.Reconcile(t.Context(), t0, w.now, func(d Difference) error {
+			if d.Intent == "pi_extra" {
+				second = &d
 			}
-			w.now = t0.Add(DefaultSettle)
-			var ledger fakeLedger
-			own := Entry{Intent: "pi_ann", Purchase: p.ID, Status: Taken, Total: total, Refunded: usd(0), Begun: t0}
-			if !test.absent {
-				e := own
-				test.entry(&e)
-				ledger = fakeLedger{e}
-				if e.Intent == extra && !p.PaidAt.IsZero() { // beside its own
-					ledger = fakeLedger{own, e}
-				}
-			}
-			if test.there != "" {
-				w.till.status = Standing{Status: test.there}
-			}
-			w.till.calls = nil
-			r := &Reconciler{Shop: w.shop, Ledger: ledger, Till: w.till, Settle: DefaultSettle, Now: func() time.Time { return w.now },
-				Left: func(offers.ID) (bool, error) { return test.left, nil }}
-			before := w.everything()
-			run := func(change func(*Reconciler)) (Reconciled, []Difference) {
-				t.Helper()
-				r := *r
-				change(&r)
-				var all []Difference
-				got, err := r.Reconcile(t.Context(), t0.Add(-90*24*time.Hour), w.now, func(d Difference) error { all = append(all, d); return nil })
-				if err != nil {
-					t.Fatal(err)
-				}
-				return got, all
-			}
-
-			// Too young: nothing is said of it.
-			if got, all := run(func(r *Reconciler) { r.Settle += time.Second }); len(all) != 0 && test.kind != UnknownOpen || got.UnderWay == 0 && !test.absent && got.NotOurs == 0 && !test.left && test.kind != UnknownOpen && test.kind != "" {
-				t.Errorf("while it moves: %+v %+v", got, all)
-			}
-			// Only looked at: nothing changes.
-			if _, all := run(func(r *Reconciler) { r.DryRun = true }); len(all) > 0 && all[0].Next == "" {
-				t.Errorf("a dry run leaves nothing to do: %+v", all)
-			}
-			if w.everything() != before || len(w.till.calls) != 0 {
-				t.Errorf("something was changed by only looking: %v", w.till.calls)
-			}
-
-			got, all := run(func(*Reconciler) {})
-			if test.kind == "" {
-				if len(all) != 0 {
-					t.Errorf("differences: %+v", all)
-				}
-			} else if len(all) != 1 || all[0].Kind != test.kind || (all[0].Next != "") != test.open || all[0].Says == "" || (got.Open == 1) != test.open || (got.Repaired == 0) != test.open {
-				t.Errorf("differences: %+v, %+v", all, got)
-			}
-			for _, d := range all {
-				if strings.Contains(d.Says+string(d.Purchase), "ann@") {
-					t.Errorf("what stands in others' metadata is told: %+v", d)
-				}
-			}
-			if calls := strings.Join(w.till.calls, ", "); calls != test.calls {
-				t.Errorf("at the till: %q, want %q", calls, test.calls)
-			}
-			w.settle()
-			if p := w.purchase(p.ID); p.State != test.state {
-				t.Errorf("purchase is %s in the end, want %s", p.State, test.state)
-			}
+			return nil
 		})
+		if err != nil || second == nil || second.Kind != SecondCharge || !second.Loud || second.Next == "" || second.Done != "" || !strings.Contains(second.Says, "own payment") {
+			t.Errorf("%s: %+v %v", name, second, err)
+		}
+		if len(w.till.calls) != 0 {
+			t.Errorf("%s: %v", name, w.till.calls)
+		}
+	}
+	// Here it is being given back, and there is not yet.
+	w.idle = true
+	if _, err := w.shop.RefundPurchase(t.Context(), p.ID, offers.Money{}, "", w.now); err != nil {
+		t.Fatal(err)
+	}
+	r := &Reconciler{Shop: w.shop, Till: w.till, Ledger: fakeLedger{own, extra}, Now: func() time.Time { return w.now }}
+	if got, err := r.Reconcile(t.Context(), t0, w.now, func(Difference) error { return nil }); err != nil || got.Open != 1 || len(w.till.calls) != 0 {
+		t.Errorf("being given back: %+v %v %v", got, err, w.till.calls)
+	}
+}
+
+// A record that nobody can read is told of, and stops nothing.
+func TestReconcileUnreadable(t *testing.T) {
+	w := newWorld(t)
+	w.register("en")
+	p := paid(w)
+	bad := offers.NewID("x", "7", "buytee")
+	if err := w.st.Commit(t.Context(), store.Change{Shard: bad.Shard(), Put: []store.Put{{Key: "purchase/" + string(bad), Value: []byte("{")}}}); err != nil {
+		t.Fatal(err)
+	}
+	w.now = t0.Add(time.Hour)
+	own := Entry{Intent: "pi_ann", Purchase: p.ID, Status: Taken, Total: p.Total, Begun: t0}
+	of := func(intent string) Entry {
+		return Entry{Intent: intent, Purchase: bad, Status: Taken, Total: p.Total, Begun: t0}
+	}
+	for name, test := range map[string]struct {
+		ledger fakeLedger
+		want   []DifferenceKind
+	}{
+		"in the ledger, twice":  {fakeLedger{own, of("pi_1"), of("pi_2")}, []DifferenceKind{Unreadable}},
+		"not in the ledger":     {fakeLedger{own}, []DifferenceKind{Unreadable}},
+		"and another is not in": {fakeLedger{of("pi_1")}, []DifferenceKind{Unreadable, NotInLedger}},
+	} {
+		w.till.status = Standing{Status: Open}
+		r := &Reconciler{Shop: w.shop, Till: w.till, Ledger: test.ledger, Now: func() time.Time { return w.now }}
+		var kinds []DifferenceKind
+		got, err := r.Reconcile(t.Context(), t0, w.now, func(d Difference) error {
+			if kinds = append(kinds, d.Kind); d.Kind == Unreadable && (!d.Loud || !strings.Contains(d.Next, "hashtill store check") || !strings.Contains(d.Says, string(bad))) {
+				t.Errorf("%s: %+v", name, d)
+			}
+			return nil
+		})
+		if err != nil || !slices.Equal(kinds, test.want) || got.Open != len(test.want) || got.Payments != len(test.ledger) {
+			t.Errorf("%s: %v %+v %v", name, kinds, got, err)
+		}
+	}
+}
+
+// Without the archive nothing has left, and it is said why; what else goes wrong with
+// it ends the run.
+func TestReconcileNoArchive(t *testing.T) {
+	w := newWorld(t)
+	var fail error
+	r := &Reconciler{Shop: w.shop, Till: w.till, Now: func() time.Time { return t0.Add(time.Hour) },
+		Left: func(offers.ID) ([]offers.Archived, error) { return nil, fail },
+		Ledger: fakeLedger{{Intent: "pi_1", Purchase: offers.NewID("x", "1", "buytee"), Status: Taken,
+			Total: offers.Money{Minor: 1, Currency: "USD"}, Begun: t0}}}
+	fail = fmt.Errorf("%w: it was moved", ErrNoArchive)
+	var says string
+	got, err := r.Reconcile(t.Context(), t0, t0.Add(time.Hour), func(d Difference) error { says = d.Says; return nil })
+	if err != nil || got.Open != 1 || !strings.Contains(says, "there is no archive: it was moved") {
+		t.Errorf("%+v %q %v", got, says, err)
+	}
+	fail = errSilence
+	if _, err := r.Reconcile(t.Context(), t0, t0.Add(time.Hour), func(Difference) error { return nil }); !errors.Is(err, errSilence) {
+		t.Errorf("an archive that cannot be read: %v", err)
+	}
+}
+
+// strange is a till that knows some payments, and counts what it is asked.
+type strange struct {
+	Till
+	knows func(intent string) bool
+	asked int
+}
+
+func (s *strange) Look(_ context.Context, intent string) (Standing, error) {
+	if s.asked++; !s.knows(intent) {
+		return Standing{}, errSilence
+	}
+	return Standing{Status: Taken}, nil
+}
+
+// With the key of another account all is missing, and that is said once.
+func TestReconcileOtherAccount(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		paid   int
+		knows  func(string) bool
+		listed bool // one of them is in the ledger
+		asked  int
+		want   int
+		halts  bool
+	}{
+		{"none is known", 5, func(string) bool { return false }, false, 3, 0, true},
+		{"few, and none is known", 2, func(string) bool { return false }, false, 2, 2, false},
+		{"one is listed", 5, func(string) bool { return false }, true, 4, 4, false},
+		{"one is known", 6, func(intent string) bool { return intent == "pi_2" }, false, 6, 5, false},
+	} {
+		w := newWorld(t)
+		w.register("en")
+		var ledger fakeLedger
+		for n := range test.paid {
+			// One shard, whose records are shown in the order of their keys.
+			p := offers.Purchase{ID: offers.ID(fmt.Sprintf("02-%024d", n)), State: offers.Paid, Intent: fmt.Sprintf("pi_%d", n),
+				Total: offers.Money{Minor: 1, Currency: "USD"}, AskedAt: t0, EchoedAt: t0, PaidAt: t0}
+			value, err := json.Marshal(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.st.Commit(t.Context(), store.Change{Shard: 2, Put: []store.Put{{Key: "purchase/" + string(p.ID), Value: value}}}); err != nil {
+				t.Fatal(err)
+			}
+			if test.listed && n == 0 {
+				ledger = fakeLedger{{Intent: p.Intent, Purchase: p.ID, Status: Taken, Total: p.Total, Begun: t0}}
+			}
+		}
+		till := &strange{knows: test.knows}
+		r := &Reconciler{Shop: w.shop, Till: till, Ledger: ledger, Now: func() time.Time { return t0.Add(time.Hour) }}
+		n := 0
+		_, err := r.Reconcile(t.Context(), t0, t0.Add(time.Hour), func(Difference) error { n++; return nil })
+		if errors.Is(err, ErrOtherAccount) != test.halts || !test.halts && err != nil || n != test.want || till.asked != test.asked {
+			t.Errorf("%s: %d shown, %d asked, %v", test.name, n, till.asked, err)
+		}
 	}
 }
 

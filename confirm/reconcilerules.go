@@ -27,6 +27,7 @@ const (
 	UnknownCharge DifferenceKind = "unknown_charge" // taken there, for a purchase that is not here
 	UnknownOpen   DifferenceKind = "unknown_open"   // begun there, for a purchase that is not here
 	Misnamed      DifferenceKind = "misnamed"       // for what can be no purchase
+	Unreadable    DifferenceKind = "unreadable"     // the purchase, here
 )
 
 // openTooLong is how long a payment may be open for a purchase that is not here: a
@@ -40,6 +41,11 @@ type sighting struct {
 	known bool // and is here
 	p     offers.Purchase
 	now   time.Time
+
+	unreadable error             // it is here, and cannot be read
+	left       []offers.Archived // what the archive has of it, if it is not here
+	noArchive  error             // there is none to be asked
+	asked      error             // the till, about the payment: it does not know of it, or does not answer
 }
 
 // own: it is the only payment of the purchase that is ever confirmed.
@@ -65,6 +71,33 @@ func (s sighting) paid() bool { return !s.p.PaidAt.IsZero() }
 
 // over: it has ended and was never paid.
 func (s sighting) over() bool { return s.p.State.Ended() && !s.paid() }
+
+// gone: its purchase has left the store, and what is there of the payment was as it
+// should be. That it once ended unpaid explains no money: the line may be of a purchase
+// that was not archived by the store in which it was paid.
+func (s sighting) gone() bool {
+	return len(s.left) > 0 && (!s.keeps() && !s.open() || slices.ContainsFunc(s.left, func(a offers.Archived) bool {
+		return !a.PaidAt.IsZero() && a.Intent == s.e.Intent
+	}))
+}
+
+// givesBack: the shop's answer to a look that finds the payment taken is, or may be by
+// the time of the look, that it comes too late and is refunded. Ended, that is so where
+// no units are held, or the buyer has cancelled. Before the code has come back, the
+// units are given back at the deadline with no question to Stripe.
+//
+// While a shop runs, all that comes too late is found and refunded without being
+// reconciled. What is left over to be found here is the money of a purchase which the
+// store once knew to be paid, as the parcel may be gone.
+func (s sighting) givesBack() bool {
+	switch s.p.State {
+	case offers.Expired, offers.Refused:
+		return s.p.Held == 0
+	case offers.Invited, offers.Asked, offers.Coded, offers.Cancelled:
+		return true
+	}
+	return false
+}
 
 // paidBack is what was paid back by us, and what is owed besides, in the minor unit.
 func (s sighting) paidBack() (made, owed int64) {
@@ -95,6 +128,21 @@ func (s sighting) moved() time.Time {
 	return last
 }
 
+// here says where the purchase is that is not in the store, for a person.
+func (s sighting) here() string {
+	switch {
+	case s.noArchive != nil:
+		return fmt.Sprintf("is not here (nor could the archive be asked: %v)", s.noArchive)
+	case len(s.left) == 0:
+		return "is not here"
+	}
+	last := s.left[len(s.left)-1]
+	if last.PaidAt.IsZero() {
+		return fmt.Sprintf("has left the store, %s and not paid", last.State)
+	}
+	return "has left the store, paid by another payment"
+}
+
 // stands says where the purchase is, for a person.
 func (s sighting) stands() string { return "here the purchase is " + string(s.p.State) }
 
@@ -105,10 +153,10 @@ type rule struct {
 	when   func(sighting) bool
 	still  func(*reconciling, context.Context, sighting) (bool, error) // nil, or asks again
 	says   func(sighting) string
-	repair func(*reconciling, context.Context, sighting) (done string, err error) // nil: left to a person
-	would  string                                                                 // what the repair does
-	person bool                                                                   // somebody has to look, repaired or not
-	next   string                                                                 // what a person has to do, if it is left to one
+	repair func(*reconciling, context.Context, sighting) (deed, error) // nil: left to a person
+	would  string                                                      // what the repair does
+	person bool                                                        // somebody has to look, repaired or not
+	next   string                                                      // what a person has to do, if it is left to one
 }
 
 // ledgerRules are what a payment in the ledger is held to. A payment can break more
@@ -116,30 +164,40 @@ type rule struct {
 var ledgerRules = []rule{
 	{
 		kind:   PaidThere,
-		when:   func(s sighting) bool { return s.own() && s.keeps() && !s.paid() },
-		says:   func(s sighting) string { return fmt.Sprintf("Stripe has taken %s; %s", s.e.Total, s.stands()) },
+		when:   func(s sighting) bool { return s.own() && s.keeps() && !s.paid() && !s.givesBack() },
+		says:   sayTaken,
 		repair: (*reconciling).look, would: "it is looked at, and becomes paid",
 		next: "see that the store takes commits, and run this again",
 	},
 	{
 		kind: PaidThere,
 		when: func(s sighting) bool {
-			return s.forgotten() && s.keeps() && !s.paid() && s.e.Total == s.p.Total
+			return s.forgotten() && s.keeps() && !s.paid() && !s.givesBack() && s.e.Total == s.p.Total
 		},
-		says: func(s sighting) string {
-			return fmt.Sprintf("Stripe has taken %s; %s, and has no payment", s.e.Total, s.stands())
-		},
+		says:   sayTaken,
 		repair: (*reconciling).adopt, would: "it becomes the payment of the purchase, and is looked at",
 		next: "see that the store takes commits, and run this again",
 	},
 	{
-		kind: SecondCharge, loud: true,
-		when: func(s sighting) bool { return s.other() && s.keeps() },
-		says: func(s sighting) string {
-			return fmt.Sprintf("Stripe has taken %s beside the purchase's own payment %s", s.e.Total, s.p.Intent)
+		kind: PaidThere, loud: true,
+		when: func(s sighting) bool {
+			return (s.own() || s.forgotten() && s.e.Total == s.p.Total) && s.keeps() && !s.paid() && s.givesBack()
 		},
-		repair: (*reconciling).refund, would: "it is refunded whole",
-		next: "refund it in Stripe's dashboard: the buyer was charged twice",
+		says: sayTaken,
+		next: "find out whether the buyer has got it: a restored backup has forgotten what was paid and shipped after it; if not, and it will not be sent, refund the payment in Stripe's dashboard",
+	},
+	{
+		kind: SecondCharge, loud: true,
+		when:   func(s sighting) bool { return s.other() && s.keeps() && s.paid() },
+		says:   saySecond,
+		repair: (*reconciling).refund, would: "it is refunded whole, if the purchase's own payment was taken too",
+		next: "look at both payments in Stripe's dashboard: if the buyer was charged twice, refund this one",
+	},
+	{
+		kind: SecondCharge, loud: true,
+		when: func(s sighting) bool { return s.other() && s.keeps() && !s.paid() },
+		says: func(s sighting) string { return saySecond(s) + ", which is not paid; " + s.stands() },
+		next: "find out whether the buyer has paid by this payment and got it: a restored backup has forgotten what was paid and shipped after it; if not, and it will not be sent, refund the payment in Stripe's dashboard",
 	},
 	{
 		kind:   LeftOpen,
@@ -205,14 +263,14 @@ var ledgerRules = []rule{
 		kind: UnknownCharge, loud: true,
 		when: func(s sighting) bool { return s.unknown() && s.keeps() },
 		says: func(s sighting) string {
-			return fmt.Sprintf("Stripe has taken %s for a purchase that is not here", s.e.Total)
+			return fmt.Sprintf("Stripe has taken %s for a purchase that %s", s.e.Total, s.here())
 		},
 		next: "look for the purchase in the archives of other machines and in backups, and whether its buyer was erased; if nobody knows of it, refund the payment in Stripe's dashboard",
 	},
 	{
 		kind: UnknownOpen,
 		when: func(s sighting) bool { return s.unknown() && s.open() && s.now.Sub(s.e.Begun) > openTooLong },
-		says: func(sighting) string { return "the payment was begun for a purchase that is not here" },
+		says: func(s sighting) string { return "the payment was begun for a purchase that " + s.here() },
 		next: "if no other shop of yours has begun it, cancel it in Stripe's dashboard",
 	},
 	{
@@ -226,7 +284,6 @@ var ledgerRules = []rule{
 // notInLedger is for a paid purchase whose payment was not seen.
 var notInLedger = rule{
 	kind: NotInLedger, loud: true,
-	still: (*reconciling).untaken,
 	says: func(s sighting) string {
 		if s.p.Intent == "" {
 			return fmt.Sprintf("here %s are paid, by no payment", s.p.Total)
@@ -234,6 +291,27 @@ var notInLedger = rule{
 		return fmt.Sprintf("here %s are paid, by a payment that Stripe does not have or has not taken", s.p.Total)
 	},
 	next: "see that stripe.key_file is the key of this shop's account and mode (test or live); if it is, do not ship the purchase",
+}
+
+// unreadable is for a purchase of which nothing else can be said.
+var unreadable = rule{
+	kind: Unreadable, loud: true,
+	says: func(s sighting) string {
+		return fmt.Sprintf("the purchase cannot be read, and nothing is known of its payment: %v", s.unreadable)
+	},
+	next: "hashtill store check shows all such records; bring them back from a backup",
+}
+
+func sayTaken(s sighting) string {
+	says := fmt.Sprintf("Stripe has taken %s; %s", s.e.Total, s.stands())
+	if s.forgotten() {
+		says += ", and has no payment"
+	}
+	return says
+}
+
+func saySecond(s sighting) string {
+	return fmt.Sprintf("Stripe has taken %s beside the purchase's own payment %s", s.e.Total, s.p.Intent)
 }
 
 func sayRefunded(s sighting) string {

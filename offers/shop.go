@@ -290,13 +290,20 @@ func (s *Shop) Purchase(ctx context.Context, id ID) (Purchase, error) {
 // scanPage is how many records are read at a time.
 const scanPage = 500
 
-// EachPurchase shows all purchases, shard by shard. It may show one twice.
+// EachPurchase shows all purchases, shard by shard. It may show one twice. A record
+// that cannot be read is left out; when all others were shown, ErrInvalid says which was
+// the first. An error of see ends it and is returned.
 func (s *Shop) EachPurchase(ctx context.Context, see func(Purchase) error) error {
+	var first error
+	unread := 0
 	for shard := range store.Shards {
 		err := s.scan(ctx, shard, "purchase/", func(r store.Record) error {
 			p, err := readPurchase(r)
 			if err != nil {
-				return err
+				if unread++; unread == 1 {
+					first = err
+				}
+				return nil
 			}
 			return see(p)
 		})
@@ -304,7 +311,10 @@ func (s *Shop) EachPurchase(ctx context.Context, see func(Purchase) error) error
 			return err
 		}
 	}
-	return nil
+	if unread > 1 {
+		return fmt.Errorf("%w, and %d purchases more", first, unread-1)
+	}
+	return first
 }
 
 // scan shows all records of a shard under a prefix.

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"hashtill/confirm"
@@ -42,13 +43,15 @@ func (reconcileCmd) Help() string {
 	return `Holds Stripe's payments to the store, and what is paid here to Stripe. Repaired is
 
   taken there, not paid here         looked at again, and then paid here
-  a second charge of a purchase      refunded whole
+  a second charge of a paid purchase refunded whole
   could be taken, and never will be  cancelled at Stripe
 
-Everything else is shown, with what to do: a payment of a purchase that is not here,
-another amount, a refund by hand, a dispute. hashtill serve does the same at its
-start and every hour, and may go on meanwhile; what is to be looked at, it looks at.
-Exits 0 if all agrees or is repaired, and 1 if something is left to you.
+Everything else is shown, with what to do: money that may be the only charge of
+something shipped, as after a restored backup, a payment of a purchase that is not
+here, another amount, a refund by hand, a dispute. hashtill serve does the same at its
+start and every hour, and may go on meanwhile; what is to be looked at is owed then, and
+hashtill serve does it.
+Exits 0 if all agrees or is repaired or owed, and 1 if something is left to you.
 
   hashtill reconcile --since 30d --dry-run`
 }
@@ -85,14 +88,17 @@ func (c reconcileCmd) Run(e *env) error {
 		if err != nil {
 			return toMend(err)
 		}
-		till, err := stripe.New(stripe.Config{APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key), Log: log})
+		till, err := stripe.New(stripe.Config{APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key), Rate: cfg.Stripe.Rate, EndpointRate: cfg.Stripe.EndpointRate, Log: log})
 		if err != nil {
 			return usageError{err}
 		}
 		bar := progress{to: e.err, last: time.Now()}
 		var all []confirm.Difference
 		var sums confirm.Reconciled
+		waited := sayLater(log, "another process reconciles, as hashtill serve does at its start and every hour; waiting for it")
+		defer waited()
 		err = shop.Alone(e.ctx, theBooks, func(ctx context.Context) (err error) {
+			waited()
 			now := time.Now()
 			from := now.Add(-time.Duration(c.Since))
 			r := confirm.Reconciler{
@@ -110,6 +116,21 @@ func (c reconcileCmd) Run(e *env) error {
 		}
 		// What was done is told also where it ended early.
 		return errors.Join(err, c.tell(e, all, sums, err == nil))
+	})
+}
+
+// sayLater says something unless the returned function is called soon. When that
+// returns, it is said or will not be.
+func sayLater(log *slog.Logger, what string) (never func()) {
+	said := make(chan struct{})
+	timer := time.AfterFunc(time.Second, func() {
+		defer close(said)
+		log.Warn(what)
+	})
+	return sync.OnceFunc(func() {
+		if !timer.Stop() {
+			<-said
+		}
 	})
 }
 
@@ -141,10 +162,10 @@ func (c reconcileCmd) tell(e *env, all []confirm.Difference, sums confirm.Reconc
 // sumsLine tells of a whole run.
 func sumsLine(r confirm.Reconciled) string {
 	line := fmt.Sprintf("%d payments, %d of others, %d under way, %d of purchases in the archive: ", r.Payments, r.NotOurs, r.UnderWay, r.Gone)
-	if r.Repaired+r.Open == 0 {
+	if r.Repaired+r.Owed+r.Open == 0 {
 		line += "everything agrees"
 	} else {
-		line += fmt.Sprintf("%d differences repaired, %d left", r.Repaired, r.Open)
+		line += fmt.Sprintf("%d differences repaired, %d owed (hashtill serve does it), %d left", r.Repaired, r.Owed, r.Open)
 	}
 	for _, code := range slices.Sorted(maps.Keys(r.Sums)) {
 		s := r.Sums[code]
@@ -155,28 +176,32 @@ func sumsLine(r confirm.Reconciled) string {
 	return line
 }
 
-// archived says of a purchase whether it is in the files of the archive. They are read
-// when it is first asked, from the month of from on: who has left before has no payment
-// since.
-func archived(dir string, from time.Time) func(offers.ID) (bool, error) {
-	var gone map[offers.ID]bool
-	return func(id offers.ID) (bool, error) {
-		if gone == nil && dir != "" {
-			var err error
-			if gone, err = readArchive(dir, from); err != nil {
-				return false, err
-			}
-		}
-		return gone[id], nil
+// archived shows what the files of the archive have of a purchase; nil without an
+// archive. They are read when it is first asked, from the month of from on: who has left
+// before has no payment since.
+//
+// The first purchase that leaves makes the folder, so that a young shop has none; it is
+// then confirm.ErrNoArchive if it is asked for, as where the folder is somewhere else.
+func archived(dir string, from time.Time) func(offers.ID) ([]offers.Archived, error) {
+	if dir == "" {
+		return nil
+	}
+	read := sync.OnceValues(func() (map[offers.ID][]offers.Archived, error) { return readArchive(dir, from) })
+	return func(id offers.ID) ([]offers.Archived, error) {
+		lines, err := read()
+		return lines[id], err
 	}
 }
 
-func readArchive(dir string, from time.Time) (map[offers.ID]bool, error) {
-	gone := map[offers.ID]bool{}
+func readArchive(dir string, from time.Time) (map[offers.ID][]offers.Archived, error) {
 	files, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w; that is so until the first purchase has left, or where archive in the configuration names another folder than before", confirm.ErrNoArchive, err)
+	}
+	if err != nil {
 		return nil, err
 	}
+	gone := map[offers.ID][]offers.Archived{}
 	first := "purchases-" + from.UTC().Format("2006-01")
 	for _, f := range files {
 		if !strings.HasPrefix(f.Name(), "purchases-") || f.Name() < first {
@@ -185,7 +210,7 @@ func readArchive(dir string, from time.Time) (map[offers.ID]bool, error) {
 		err := readLines(filepath.Join(dir, f.Name()), func(line []byte) {
 			var a offers.Archived
 			if json.Unmarshal(line, &a) == nil { // else a crash has torn it, and it stands there again
-				gone[a.ID] = true
+				gone[a.ID] = append(gone[a.ID], offers.Archived{State: a.State, Intent: a.Intent, PaidAt: a.PaidAt})
 			}
 		})
 		if err != nil {
@@ -308,7 +333,7 @@ func (a *auditor) turn(ctx context.Context, first bool) (due time.Time, err erro
 			level = slog.LevelWarn
 		}
 		a.log.Log(ctx, level, "reconciled with Stripe", "since", from.UTC(), "payments", sums.Payments, "under_way", sums.UnderWay,
-			"repaired", sums.Repaired, "left", sums.Open, "sums", sums.Sums)
+			"repaired", sums.Repaired, "owed", sums.Owed, "left", sums.Open, "sums", sums.Sums)
 		last.At, due = now, now.Add(auditEvery)
 		if isWide {
 			last.Wide = now

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,7 +127,7 @@ func TestReconcilePaysWhatABackupForgot(t *testing.T) {
 	if code, said := w.reconcile(ctx, "--dry-run"); code != exitFailed || !strings.Contains(said, "paid_there") || !bytes.Equal(w.kept(ctx), before) {
 		t.Errorf("dry run: %d %s", code, said)
 	}
-	if code, said := w.reconcile(ctx); code != exitOK || !strings.Contains(said, "paid_there") || !strings.Contains(said, "1 differences repaired, 0 left") ||
+	if code, said := w.reconcile(ctx); code != exitOK || !strings.Contains(said, "paid_there") || !strings.Contains(said, "0 differences repaired, 1 owed (hashtill serve does it), 0 left") ||
 		!strings.Contains(said, "USD taken 149.99 at Stripe, 0.00 here") {
 		t.Errorf("%d %s", code, said)
 	}
@@ -137,6 +139,58 @@ func TestReconcilePaysWhatABackupForgot(t *testing.T) {
 	}
 	if charges := w.stripe.Charges(); len(charges) != 1 || charges[0].Refunded != 0 {
 		t.Errorf("charges: %+v", charges)
+	}
+}
+
+// A backup from before the payment: the purchase has come to its end unpaid since, and
+// nobody here knows that it was paid and shipped. The only charge stays what it is.
+func TestReconcileLeavesTheOnlyChargeAlone(t *testing.T) {
+	w := newOutside(t, "v2")
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	end := w.serving(ctx)
+	defer func() { end() }()
+	p := w.untilMailed(ctx)
+	w.press(ctx)
+	w.until(ctx, p.ID, offers.Paid)
+	w.untilSettledFor(ctx, p.ID)
+	end()
+	w.edit(ctx, p.ID, func(p *offers.Purchase) {
+		p.State, p.Held, p.Intent, p.PaidAt, p.EndedAt = offers.Expired, 0, "", time.Time{}, time.Now()
+	})
+	before := w.kept(ctx)
+	for range 2 {
+		if code, said := w.reconcile(ctx); code != exitFailed || !strings.Contains(said, "paid_there") || !strings.Contains(said, "0 differences repaired, 0 owed (hashtill serve does it), 1 left") {
+			t.Errorf("%d %s", code, said)
+		}
+	}
+	if !bytes.Equal(w.kept(ctx), before) {
+		t.Error("something was changed")
+	}
+	if charges := w.stripe.Charges(); len(charges) != 1 || charges[0].Refunded != 0 {
+		t.Errorf("charges: %+v", charges)
+	}
+}
+
+// edit changes a purchase behind everybody's back.
+func (w *outside) edit(ctx context.Context, id offers.ID, change func(*offers.Purchase)) {
+	w.t.Helper()
+	p, err := w.shop.Purchase(ctx, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	change(&p)
+	value, err := json.Marshal(p)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	key := "purchase/" + string(id)
+	recs, err := w.store.Get(ctx, id.Shard(), key)
+	if err == nil {
+		err = w.store.Commit(ctx, store.Change{Shard: id.Shard(), Put: []store.Put{{Key: key, Version: recs[0].Version, Value: value}}})
+	}
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -358,7 +412,7 @@ func TestAuditsSince(t *testing.T) {
 	}
 }
 
-// The archive says what has left.
+// The archive says what has left, and how.
 func TestArchived(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -367,17 +421,48 @@ func TestArchived(t *testing.T) {
 		}
 	}
 	write("purchases-2026-01.jsonl", `{"id":"old"}`+"\n")
-	write("purchases-2026-03.jsonl", `{"id":"a","title":"`+strings.Repeat("x", 100_000)+`"}`+"\n"+`{"id":"tor`+"\n"+`{"id":"b"}`)
+	write("purchases-2026-03.jsonl", `{"id":"a","state":"paid","intent":"pi_1","paid_at":"2026-03-01T00:00:00Z","title":"`+strings.Repeat("x", 100_000)+`"}`+"\n"+
+		`{"id":"tor`+"\n"+`{"id":"b","state":"expired"}`)
+	write("purchases-2026-04.jsonl", `{"id":"a","state":"expired"}`+"\n")
 	write("notes.txt", `{"id":"c"}`)
 	left := archived(dir, time.Date(2026, 2, 20, 0, 0, 0, 0, time.UTC))
-	for id, want := range map[offers.ID]bool{"a": true, "b": true, "old": false, "c": false, "tor": false} {
-		if got, err := left(id); got != want || err != nil {
+	expired := offers.Archived{State: offers.Expired}
+	for id, want := range map[offers.ID][]offers.Archived{
+		"a":   {{State: offers.Paid, Intent: "pi_1", PaidAt: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}, expired},
+		"b":   {expired},
+		"old": nil, "c": nil, "tor": nil,
+	} {
+		if got, err := left(id); !reflect.DeepEqual(got, want) || err != nil {
 			t.Errorf("%s: %v %v", id, got, err)
 		}
 	}
-	for _, dir := range []string{"", filepath.Join(dir, "none")} {
-		if got, err := archived(dir, time.Time{})("a"); got || err != nil {
-			t.Errorf("%q: %v %v", dir, got, err)
+	if archived("", time.Time{}) != nil {
+		t.Error("no archive has an archive")
+	}
+	gone := filepath.Join(dir, "none")
+	for range 2 { // also when it is asked again
+		if got, err := archived(gone, time.Time{})("a"); got != nil || !errors.Is(err, confirm.ErrNoArchive) || !strings.Contains(err.Error(), gone) {
+			t.Errorf("%v %v", got, err)
 		}
 	}
+	file := filepath.Join(dir, "notes.txt")
+	if _, err := archived(file, time.Time{})("a"); err == nil || errors.Is(err, confirm.ErrNoArchive) {
+		t.Errorf("a file: %v", err)
+	}
+}
+
+// Who waits for another process is told so, and who does not is not.
+func TestSayLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b bookshelf
+		log := slog.New(slog.NewTextHandler(&b, nil))
+		sayLater(log, "at once")()
+		waited := sayLater(log, "waiting")
+		<-time.After(2 * time.Second)
+		waited()
+		waited()
+		if _, logged := b.notes(); strings.Count(logged, "level=WARN") != 1 || !strings.Contains(logged, "waiting") {
+			t.Errorf("said %q", logged)
+		}
+	})
 }
