@@ -46,6 +46,7 @@ var (
 	someoneElse = &guard{"by another account", func(s *step) bool { return s.ev.By != s.p.Buyer }}
 	late        = &guard{"after the deadline", func(s *step) bool { return !s.now.Before(s.p.Deadline()) }}
 	unprepared  = &guard{"no payment is prepared yet", func(s *step) bool { return s.p.Intent == "" }}
+	hasPayment  = &guard{"beside its payment", func(s *step) bool { return s.p.Intent != "" && s.p.Intent != s.ev.Intent }}
 	byMail      = &guard{"the code goes by mail", func(s *step) bool { return s.p.CodeByMail }}
 	oldAttempt  = &guard{"of an attempt before the last", func(s *step) bool { return s.ev.Attempt != s.p.Attempt }}
 	justLooked  = &guard{"when it was just looked", func(s *step) bool { return s.now.Sub(s.p.LookedAt) < lookPause }}
@@ -85,6 +86,8 @@ var table = []row{
 	{from: in(Expired), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},
 	{from: in(Expired), on: CodeEchoed, do: (*step).tellCodeExpired},
 
+	{from: append(in(Echoed), ended...), on: IntentMade, when: hasPayment}, // it was adopted meanwhile
+	{from: append(in(Echoed), ended...), on: IntentFailed, when: hasPayment},
 	{from: in(Echoed), on: IntentMade, do: (*step).prepared},
 	{from: in(Echoed), on: IntentFailed, to: Refused, do: (*step).cardUnusable},
 	{from: in(Echoed), on: LinkMailed, when: late},

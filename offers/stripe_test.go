@@ -205,6 +205,35 @@ func TestAdopt(t *testing.T) {
 	s.clean()
 }
 
+// A payment that was being prepared while another was adopted takes nothing away from it.
+func TestAdoptedWhilePreparing(t *testing.T) {
+	for _, late := range []Event{{Kind: IntentMade, Intent: "pi_late"}, {Kind: IntentFailed, Reason: CardUnusable}} {
+		s := newShop(t, tee(2, 2))
+		s.register(1)
+		s.heeds(Event{Kind: Charged}, nil)
+		p := s.wish(1, "1")
+		s.settle()
+		p = s.is(p.ID, Coded)
+		if err := s.echo(p, account(1)); err != nil {
+			t.Fatal(err)
+		}
+		s.with[Prepare] = func(Job) (Event, error) {
+			if err := s.Adopt(t.Context(), p.ID, "pi_forgotten"); err != nil {
+				t.Fatal(err)
+			}
+			return late, nil
+		}
+		s.settle()
+		if p = s.is(p.ID, Echoed); p.Intent != "pi_forgotten" || p.Held != 1 {
+			t.Fatalf("after %s: intent %q, %d held", late.Kind, p.Intent, p.Held)
+		}
+		s.hear("evt_1", p, Payment)
+		s.settle()
+		s.is(p.ID, Paid)
+		s.clean()
+	}
+}
+
 // What Stripe tells twice is heard once, also when what came of it was done between.
 func TestHeardTwice(t *testing.T) {
 	s := newShop(t, tee(2, 2))

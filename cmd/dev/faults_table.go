@@ -307,6 +307,7 @@ var faultTable = []fault{
 	{"after/erased-before-it-is-refunded", "offers/erase.go", "case p.Returning():", "case p.Returning() && p.Held < 0:", offersTests},
 	{"after/tax-rounded-down", "offers/tax.go", "bits.Add64(lo, d, 0)", "bits.Add64(lo, 0, 0)", offersTests},
 	{"joining/state-not-compared", "bot/x/signin.go", "[]byte(k.Public)) != 1 {", "[]byte(k.Public)) > 1 {", signInTests},
+	{"books/late-payment-takes-the-place", theStep, "s.p.Intent != \"\" && s.p.Intent != s.ev.Intent", "s.p.Intent == \"-\"", offersTests},
 	{"outbox/lag-begins-anew", "store/lag.go", "if !known {", "if !known || p.again != l.Until {", outboxTests},
 	{"outbox/lag-never-ends", "store/lag.go", "delete(o.pending, key)\n\tcase known", "_ = key\n\tcase known", outboxTests},
 }
