@@ -17,6 +17,8 @@
 //   - One public reply to a wish; a reply that may have been made is looked for
 //     before it is made again.
 //   - "stop" is obeyed at once and remembered.
+//   - A wish whose post is removed before its link is mailed is none any more: where the
+//     network tells ([Deletion]), and else where it can be asked ([Bot.UnlessWithdrawn]).
 //
 // The package knows no cards and no pages.
 package bot
@@ -41,6 +43,7 @@ type Shop interface {
 	Echo(ctx context.Context, c offers.Code, by offers.Account, post string, now time.Time) (offers.Purchase, error)
 	CancelCode(ctx context.Context, c offers.Code, by offers.Account, now time.Time) (offers.Purchase, error)
 	CancelAll(ctx context.Context, a offers.Account, now time.Time) (int, error)
+	CancelWish(ctx context.Context, a offers.Account, post string, now time.Time) (int, error)
 	Stop(ctx context.Context, a offers.Account, now time.Time) error
 	Start(ctx context.Context, a offers.Account, now time.Time) error
 	OweAnswer(ctx context.Context, a offers.Answer) error
@@ -58,12 +61,28 @@ type Bot struct {
 	Shop          Shop
 	Networks      []Network
 	ThanksProduct bool // the public thank-you names the product
+	Bare          Bare // what an offer's hashtag means that is not said to the bot
 	Now           func() time.Time
 	Log           *slog.Logger
 
 	follow    chan struct{} // the catalogue has changed
 	listeners []*listener   // one for each of the Networks
 }
+
+// A Bare says what becomes of a post with an offer's hashtag that does not speak to
+// the bot.
+type Bare string
+
+const (
+	// BareMail: a registered buyer's is a wish, answered by mail from the start; nobody
+	// else's is. X refuses replies to whoever has not mentioned or quoted the bot, and
+	// does not want everybody who uses a word to be answered. The zero Bare means it too.
+	BareMail Bare = "mail"
+	// BareOff: it is no wish.
+	BareOff Bare = "off"
+	// BareReply: it is a wish like any other, where the network lets everybody be answered.
+	BareReply Bare = "reply"
+)
 
 // Register makes the bot perform what the shop owes in public. It is called before
 // the outbox and Run.
@@ -72,6 +91,7 @@ func (b *Bot) Register() {
 	b.listeners = nil
 	for _, n := range b.Networks {
 		b.listeners = append(b.listeners, &listener{Bot: b, n: n})
+		b.watch(n)
 	}
 	b.Shop.On(offers.Reply, b.reply)
 	b.Shop.On(offers.ReplyReason, b.replyReason)
@@ -102,7 +122,8 @@ func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err erro
 		return false, err
 	}
 	in := Read(p, self, b.Shop.OfferByTag)
-	if in.Kind == Nothing {
+	bare := in.Kind == WantsOffer && !in.Addressed
+	if in.Kind == Nothing || bare && b.Bare == BareOff {
 		return false, nil
 	}
 	by := offers.Account{Network: n.Name(), ID: p.Author.ID}
@@ -114,7 +135,7 @@ func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err erro
 	switch {
 	case in.Kind == WantsOffer && p.Edited:
 		seen, err = b.Shop.Wished(ctx, by, p.ID)
-	case in.Kind != WantsOffer && in.Kind != RepeatsCode:
+	case in.Kind != WantsOffer && in.Kind != RepeatsCode && in.Kind != WithdrawsWish:
 		seen, err = b.Shop.Answered(ctx, by, p.ID)
 	}
 	if seen || err != nil {
@@ -123,12 +144,18 @@ func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err erro
 
 	switch in.Kind {
 	case WantsOffer:
+		undo := func() {}
+		if orderly, ok := n.(Orderly); ok && (!bare || b.Bare == BareReply) {
+			undo = orderly.Expect(p.ID) // before the answer is owed
+		}
 		var purchase offers.Purchase
 		purchase, err = b.Shop.Wish(ctx, offers.Wish{
 			Post: p.ID, Account: by, Handle: p.Author.Handle, Lang: p.Lang,
-			Offer: in.Offer.ID, Quantity: in.Quantity, Words: in.Words,
+			Offer: in.Offer.ID, Quantity: in.Quantity, Words: in.Words, ByMail: bare && b.Bare != BareReply,
 		}, now)
-		fresh = err == nil && purchase.AskedAt.Equal(now)
+		if fresh = err == nil && purchase.AskedAt.Equal(now); !fresh {
+			undo()
+		}
 		if errors.Is(err, offers.ErrNotFound) {
 			err = nil // taken out of the catalogue this moment
 		}
@@ -155,6 +182,8 @@ func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err erro
 		err = b.Shop.Start(ctx, by, said) // a later stop that was heard before holds
 	case WantsHelp:
 		answer.Word = "help"
+	case WithdrawsWish:
+		_, err = b.Shop.CancelWish(ctx, by, p.ID, now)
 	}
 
 	var no *offers.Refusal
@@ -226,22 +255,26 @@ func (b *Bot) reply(ctx context.Context, j offers.Job) (offers.Event, error) {
 		args["Choices"] = clip(strings.Join(p.Choices, ", "), maxChoices)
 		text = w.Say("reply.refused."+string(p.Reason), args)
 	}
-	ev, err := b.say(ctx, p, p.Wish, text, j.Again)
-	if later := (*LaterError)(nil); errors.As(err, &later) && p.State == offers.Asked && later.At.Sub(b.Now()) > patience {
-		// The code cannot wait for the network's next window: it goes by mail.
-		b.Log.Warn("reply not in time; the code goes by mail", "purchase", string(p.ID), "network", p.Buyer.Network, "until", later.At)
+	r := Reply{To: p.Wish, Handle: p.Handle, Text: text}
+	if p.State != offers.Invited && p.Registered {
+		r.By = b.Now().Add(patience) // there is mail
+	}
+	ev, err := b.say(ctx, p, r, j.Again)
+	if later := (*LaterError)(nil); errors.As(err, &later) && !r.By.IsZero() && later.At.After(r.By) {
+		b.Log.Info("reply not in time; it goes by mail", "purchase", string(p.ID), "network", p.Buyer.Network, "until", later.At)
 		return offers.Event{Kind: offers.ReplyFailed}, nil
 	}
 	return ev, err
 }
 
-// patience is how long a code may wait for the network before it goes by mail.
+// patience is how long a code, or why there is none, may wait for the network before it
+// goes by mail to those who have registered. Others wait: they have no address yet.
 const patience = 30 * time.Second
 
 func (b *Bot) replyReason(ctx context.Context, j offers.Job) (offers.Event, error) {
 	p := j.Purchase
 	text := words.For(p.Lang).Say("reply.unreachable_mail", map[string]any{"Ref": ref(string(p.ID))})
-	_, err := b.say(ctx, p, p.Echo, text, j.Again)
+	_, err := b.say(ctx, p, Reply{To: p.Echo, Handle: p.Handle, Text: text}, j.Again)
 	return offers.Event{Kind: offers.EffectDone}, err
 }
 
@@ -252,20 +285,26 @@ func (b *Bot) thank(ctx context.Context, j offers.Job) (offers.Event, error) {
 		key = "reply.thanks_product"
 	}
 	text := words.For(p.Lang).Say(key, map[string]any{"Title": clip(p.Title, maxTitle), "Ref": ref(string(p.ID))})
-	_, err := b.say(ctx, p, p.Wish, text, j.Again)
+	_, err := b.say(ctx, p, Reply{To: p.Wish, Handle: p.Handle, Text: text, For: ForThanks}, j.Again)
+	if later := (*LaterError)(nil); errors.As(err, &later) {
+		b.Log.Info("no public thanks: others need the replies more", "purchase", string(p.ID), "network", p.Buyer.Network, "why", later.Why)
+		err = nil
+	}
 	return offers.Event{Kind: offers.EffectDone}, err
 }
 
 // say posts for a purchase. A final no is an event like any other.
-func (b *Bot) say(ctx context.Context, p offers.Purchase, to, text string, again bool) (offers.Event, error) {
-	post, err := b.post(ctx, p.Buyer.Network, Reply{To: to, Handle: p.Handle, Text: text}, again)
+func (b *Bot) say(ctx context.Context, p offers.Purchase, r Reply, again bool) (offers.Event, error) {
+	post, err := b.post(ctx, p.Buyer.Network, r, again)
 	var no *RefusedError
 	switch {
 	case errors.Is(err, ErrTooLong):
 		b.Log.Error("reply does not fit", "purchase", string(p.ID), "network", p.Buyer.Network)
 		return offers.Event{Kind: offers.ReplyFailed}, nil
+	case errors.As(err, &no) && no.Kind == PostGone && (p.State == offers.Asked || p.State == offers.Invited) && b.withdrawn(ctx, p):
+		return offers.Event{Kind: offers.CancelAsked, By: p.Buyer}, nil
 	case errors.As(err, &no):
-		b.Log.Warn("reply refused", "purchase", string(p.ID), "network", p.Buyer.Network, "why", no.Why)
+		b.Log.Warn("reply refused", "purchase", string(p.ID), "network", p.Buyer.Network, "kind", string(no.Kind), "why", no.Why, "advice", no.Advice())
 		return offers.Event{Kind: offers.ReplyFailed}, nil
 	case err != nil:
 		return offers.Event{}, err
@@ -284,7 +323,7 @@ func (b *Bot) post(ctx context.Context, network string, r Reply, again bool) (st
 
 func (b *Bot) answer(ctx context.Context, a offers.Answer, again bool) error {
 	text := words.For(a.Lang).Say("reply."+a.Word, map[string]any{"Count": a.Count, "Ref": ref(a.Post)})
-	_, err := b.post(ctx, a.Account.Network, Reply{To: a.Post, Handle: a.Handle, Text: text}, again)
+	_, err := b.post(ctx, a.Account.Network, Reply{To: a.Post, Handle: a.Handle, Text: text, For: ForCommand}, again)
 	var no *RefusedError
 	if errors.As(err, &no) || errors.Is(err, ErrTooLong) {
 		b.Log.Warn("answer refused", "network", a.Account.Network, "post", a.Post, "err", err)

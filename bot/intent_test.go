@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"hashtill/offers"
 )
@@ -73,6 +74,26 @@ func TestRead(t *testing.T) {
 		"repost of what is unknown":    {repost(nil), want{}},
 		"quote of our code":            {quote("yes!", ours(c)), want{kind: RepeatsCode}},
 		"answer to our code":           {answer("no thanks, too expensive", ours(c)), want{}},
+		"yes to our code":              {answer("@bot yes please!", ours(c)), want{kind: RepeatsCode}},
+		"a thumb to our code":          {answer("👍", ours(c)), want{kind: RepeatsCode}},
+		"oui to our code":              {answer("Oui, je confirme", ours(c)), want{kind: RepeatsCode}},
+		"no words to our code":         {answer("@bot", ours(c)), want{kind: RepeatsCode}},
+		"refusal of our code":          {answer("@bot Non merci", ours(c)), want{}},
+		"another refusal":              {answer("I didn’t ask for that", ours(c)), want{}},
+		"question to our code":         {answer("and if it does fit?", ours(c)), want{}},
+		"answer to another's code":     {answer("yes", theirs(c)), want{}},
+		"answer to our offer":          {answer("yes", ours("buy #BuyTee")), want{}},
+		"the tag under our offer":      {answer("#BuyTee x2", ours("buy #BuyTee")), want{WantsOffer, "buytee", 2, ""}},
+		"stop under our code":          {answer("please stop", ours(c)), want{kind: WantsStop}},
+		"quote of another's code":      {quote("yes", theirs(c)), want{}},
+		"tag under another's post":     {answer("#BuyTee", theirs("nice")), want{}},
+		"quote of another's wish":      {quote("me too", theirs("@bot #BuyTee")), want{}},
+		"tags in a link":               {said("@bot https://shop.example/#BuyTee"), want{}},
+		"tag in what the quoted quote": {quote("this", ours("look")), want{}},
+		"removed":                      {Post{Author: Author{ID: "1"}, ID: "7", Kind: Deletion}, want{kind: WithdrawsWish}},
+		"removed by the bot":           {Post{Author: Author{ID: self}, ID: "7", Kind: Deletion}, want{}},
+		"stop as a hashtag":            {said("@bot #STOP"), want{kind: WantsStop}},
+		"cancel as a hashtag":          {said("@bot #cancel"), want{kind: WantsCancel}},
 		"answer with the code":         {answer("yes "+c, ours(c)), want{kind: RepeatsCode}},
 		"talk with a command in it":    {answer("@ann @bot stop wasting money", theirs("x")), want{}},
 		"culture":                      {said("@bot cancel culture is everywhere"), want{}},
@@ -114,13 +135,105 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// X puts the names of a thread before the words of each answer in it. Who has not
+// written the bot's name has not spoken to it, and where that cannot be told nothing is
+// sold; stop is obeyed all the same.
+func TestReadInAThread(t *testing.T) {
+	in := func(text string, of *Post) Post {
+		p := said("@ann @bot " + text)
+		p.Kind, p.Of, p.Implied = Answer, of, true
+		return p
+	}
+	theirs := func(text string) *Post {
+		of := said(text)
+		of.Author.ID = "2"
+		return &of
+	}
+	written := in("#BuyTee for me @bot", theirs("@bot #BuyTee"))
+	written.Implied = false
+	quoting := in("#BuyTee", theirs("look"))
+	quoting.Kind = Quote
+	for name, tc := range map[string]struct {
+		post      Post
+		want      IntentKind
+		addressed bool
+	}{
+		"a wish under a wish":            {in("#BuyTee is great", theirs("@bot #BuyTee")), Nothing, false},
+		"the same with the name written": {written, WantsOffer, true},
+		"under what does not name us":    {in("#BuyTee", theirs("look at that shirt")), WantsOffer, true},
+		"under what nobody knows":        {in("#BuyTee", &Post{ID: "3"}), Nothing, false},
+		"a quote within the thread":      {quoting, Nothing, false},
+		"under our own":                  {in("#BuyTee", ours("buy #BuyTee")), WantsOffer, true},
+		"a code":                         {in(code.Hashtag(), theirs("@bot #BuyTee")), RepeatsCode, false},
+		"help":                           {in("help", theirs("@bot #BuyTee")), Nothing, false},
+		"#help":                          {in("#help", theirs("@bot #BuyTee")), Nothing, false},
+		"cancel":                         {in("cancel", theirs("@bot #BuyTee")), Nothing, false},
+		"stop":                           {in("stop", theirs("@bot #BuyTee")), WantsStop, true},
+		"stop under what nobody knows":   {in("STOP!", &Post{ID: "3"}), WantsStop, true},
+	} {
+		got := Read(tc.post, self, onSale)
+		if got.Kind != tc.want || got.Addressed != tc.addressed && got.Kind != Nothing {
+			t.Errorf("%s: %d, addressed %t", name, got.Kind, got.Addressed)
+		}
+	}
+}
+
+func TestCommands(t *testing.T) {
+	for text, want := range map[string]IntentKind{
+		"stop": WantsStop, "STOP!": WantsStop, "Stop.": WantsStop, "“stop”": WantsStop, "ＳＴＯＰ": WantsStop, "stop 🛑": WantsStop,
+		"please stop": WantsStop, "Stop, thank you": WantsStop, "stop now": WantsStop, "STOP STOP STOP": WantsStop, "#stop": WantsStop,
+		"arrête": WantsStop, "Arrêtez !": WantsStop, "arrete": WantsStop, "ARRÊTE s'il te plaît": WantsStop, "arrêt": WantsStop,
+		"stop svp": WantsStop, "arre\u0302te": WantsStop,
+		"unsubscribe": WantsStop, "Unsubscribe me": WantsStop, "désabonner": WantsStop, "me désabonner": WantsStop,
+		"Désabonnez-moi": WantsStop, "désabonnez moi": WantsStop, "desabonnement": WantsStop, "désinscription": WantsStop, "opt-out": WantsStop, "opt out": WantsStop,
+		"leave me alone": WantsStop, "laissez-moi tranquille": WantsStop,
+		"help": WantsHelp, "Help!": WantsHelp, "aide": WantsHelp, "#help": WantsHelp, "#AIDE": WantsHelp, "help me please": WantsHelp,
+		"what is this #help": WantsHelp,
+		"cancel":             WantsCancel, "Annuler SVP": WantsCancel, "start": WantsStart,
+		"": Nothing, "stop it": Nothing, "don't stop": Nothing, "never stop": Nothing, "stop or go": Nothing, "please": Nothing,
+		"thank you": Nothing, "non-stop": Nothing, "stopped": Nothing, strings.Repeat("please ", 50) + "stop": Nothing,
+	} {
+		if got := Read(said("@bot "+text), self, onSale).Kind; got != want {
+			t.Errorf("%.40q is %d, want %d", text, got, want)
+		}
+		if got := Read(said(text), self, onSale).Kind; got != Nothing {
+			t.Errorf("%.40q, said to nobody, is %d", text, got)
+		}
+	}
+	sold := func(string) (offers.Offer, bool) { return offers.Offer{ID: "quit", Tag: "Quit"}, true }
+	if got := Read(said("@bot #Quit"), self, sold).Kind; got != WantsOffer {
+		t.Errorf("what is sold as #Quit cannot be had: %d", got)
+	}
+}
+
+// However much is in a post, reading it takes no time and keeps little.
+func TestReadHuge(t *testing.T) {
+	asked := 0
+	count := func(tag string) (offers.Offer, bool) { asked++; return onSale(tag) }
+	for _, part := range []string{"a", "#a ", "@b ", "x2 ", "stop ", "é", "\u0302", "ﷺ ", "#", code.Hashtag()[:5] + " "} {
+		p := said(strings.Repeat(part, 1<<20/len(part)))
+		p.Names, p.Kind, p.Of = []string{self}, Answer, ours(code.Hashtag())
+		for range 10000 {
+			p.Tags = append(p.Tags, strings.Repeat("b", 1000))
+		}
+		start := time.Now()
+		asked = 0
+		in := Read(p, self, count)
+		if took := time.Since(start); took > 2*time.Second || asked > maxTags+1 || len(in.Words) > maxWords {
+			t.Errorf("1 MiB of %q: %s, %d hashtags looked up, %d words kept", part, took, asked, len(in.Words))
+		}
+	}
+}
+
 func FuzzRead(f *testing.F) {
 	for _, s := range []string{"@bot #BuyTee x2 M black", "#été", "cancel", code.Hashtag(), "×", "x999", "＃東京タワー"} {
 		f.Add(s, "ours", uint8(0))
 	}
+	f.Add("please stop", "@bot", uint8(128+3))
+	f.Add(strings.Repeat("#a ", 5000), code.Hashtag(), uint8(3))
 	f.Fuzz(func(t *testing.T, text, of string, kind uint8) {
 		p := said(text)
-		p.Kind = PostKind(kind % 4)
+		p.Kind, p.Implied = PostKind(kind%5), kind >= 128
 		if p.Kind != Original {
 			p.Of = ours(of)
 		}

@@ -41,10 +41,24 @@ type Network interface {
 	Follow(ctx context.Context, tags []string) error
 
 	// Say posts a reply, and returns its id. Errors are a *RefusedError where
-	// trying again cannot help, a *LaterError where the network names a time, and
+	// trying again cannot help, a *LaterError where the network names a time or has named
+	// one that is not over (it is not asked again before), and
 	// anything else where the outcome is unknown. again says that an earlier try may
 	// have succeeded: then Say looks for the bot's own reply first.
 	Say(ctx context.Context, r Reply, again bool) (post string, err error)
+}
+
+// A Watcher is a Network that tells of the reposts and quotes of a post only to who asks
+// for them, where nobody listened or where it hears by asking alone.
+type Watcher interface {
+	// Watch names the bot's own posts of which reposts and quotes matter now: those that
+	// bear an open code, newest last. posts is called when they are to be looked for, and
+	// by one at a time. Watch is called before Listen.
+	//
+	// A repost may be found without a number and a date of its own. It is then handed over
+	// with an ID that is the same each time and no post's, as Missed and with a zero At:
+	// whether it was in time is judged by when it was found.
+	Watch(posts func(ctx context.Context) ([]string, error))
 }
 
 // A Status is how listening to a network stands.
@@ -64,6 +78,7 @@ type Post struct {
 	Text    string   // the author's own words
 	Tags    []string // hashtags in them, in order, without '#'
 	Names   []string // account numbers mentioned in them
+	Implied bool     // the bot's stands only before the first word of an answer, where networks put the names of a thread by themselves
 	Lang    string   // BCP 47, "" where the network does not say
 	Kind    PostKind
 	Of      *Post // what it reposts, quotes or answers, as far as it is known: perhaps no more than its ID
@@ -91,6 +106,10 @@ const (
 	Repost            // of Of, without words of its own
 	Quote             // of Of
 	Answer            // to Of
+
+	// Deletion is no post: Author has removed the one with that ID. Nothing else is
+	// known. Networks hand it over that are told of it; see also [Finder].
+	Deletion
 )
 
 // A Reply is what the bot says in public.
@@ -98,14 +117,58 @@ type Reply struct {
 	To     string // the post that is answered
 	Handle string // whom it addresses, without '@'
 	Text   string // without the address
+	For    Purpose
+	By     time.Time // after which it is of no use any more; zero: it is of use whenever it can be said
+}
+
+// A Purpose is what a reply is for: what matters more comes first, where a network
+// takes only so many.
+type Purpose int
+
+const (
+	ForWish    Purpose = iota // a code, an invitation, or why there is none
+	ForCommand                // the answer to a post that is no wish
+	ForThanks
+)
+
+// An Orderly network answers wishes in the order in which they were announced, where it
+// takes fewer replies than there are to be said. Those that were not announced have the
+// place that the network's own order gives them.
+type Orderly interface {
+	// Expect announces the answer to a wish. undo takes that back: there will be none.
+	Expect(post string) (undo func())
 }
 
 // A RefusedError is a final no.
 type RefusedError struct {
-	Why string // in the network's words
+	Kind RefusalKind
+	Why  string // in the network's words
 }
 
+// A RefusalKind says what is refused.
+type RefusalKind string
+
+const (
+	OtherRefusal    RefusalKind = ""
+	ReplyNotAllowed RefusalKind = "reply not allowed" // whom it is for has neither mentioned nor quoted the bot
+	Duplicate       RefusalKind = "duplicate"         // the bot has said it before, in another place
+	PostGone        RefusalKind = "post gone"         // the post that is answered is deleted or hidden
+)
+
 func (e *RefusedError) Error() string { return "refused: " + e.Why }
+
+// Advice is what the operator should know of the kind.
+func (e *RefusedError) Advice() string {
+	switch e.Kind {
+	case ReplyNotAllowed:
+		return "nothing is wrong: the network lets the bot answer only those who mention it or quote it"
+	case Duplicate:
+		return "the bot has posted the same words before; two texts must never be alike"
+	case PostGone:
+		return "nothing is wrong: the post that was to be answered is deleted or hidden"
+	}
+	return "look at the account and its app on the network's site: it may be limited, or lack the right to post"
+}
 
 // A LaterError says when to try again.
 type LaterError struct {

@@ -54,12 +54,17 @@ type Members interface {
 // Config of a Counter. Without Webhook, SignIn and Wallet it does all but what they are
 // for.
 type Config struct {
-	Shop      Shop
-	Till      Till
-	Webhook   Webhook // nil: whatever is posted there is not found
-	SignIn    SignIn  // nil, as a nil Wallet: nobody registers here
-	Wallet    Wallet
-	Terms     Terms
+	Shop    Shop
+	Till    Till
+	Webhook Webhook // nil: whatever is posted there is not found
+	SignIn  SignIn  // nil, as a nil Wallet: nobody registers here
+	Wallet  Wallet
+	Terms   Terms
+
+	// BeforeLink, if not nil, comes before the link is mailed: for whoever knows whether
+	// the wish still stands where it was said.
+	BeforeLink func(offers.Act) offers.Act
+
 	Limits    offers.Limits // the shop's own, for buyers to read
 	Mailer    Mailer
 	Links     *Links
@@ -87,7 +92,11 @@ func New(c Config) (*Counter, error) {
 // Register has the counter perform what is owed by mail and at the till.
 func (c *Counter) Register(shop Owing) {
 	shop.On(offers.MailCode, c.mailCode)
-	shop.On(offers.MailLink, c.mailLink)
+	mailLink := offers.Act(c.mailLink)
+	if c.BeforeLink != nil {
+		mailLink = c.BeforeLink(mailLink)
+	}
+	shop.On(offers.MailLink, mailLink)
 	shop.On(offers.MailReceipt, c.mailReceipt)
 	shop.On(offers.MailReason, c.mailReason)
 	shop.On(offers.Prepare, c.prepare)

@@ -110,6 +110,8 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		} else {
 			c.placed(r.Key, se.Account.Shard())
 		}
+	case "open":
+		c.codePostRecord(r, name)
 	case "proofs":
 		c.placed(r.Key, store.ShardOf(r.Key))
 	case "aside":

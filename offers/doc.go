@@ -100,9 +100,13 @@
 //	bought/OFFER/ACCOUNT      count: units held by or sold to one buyer, by purchases that are kept
 //	purchase/ID               the purchase; that it must be new is what makes each post count once
 //	code/CODE                 the purchase that a code belongs to
+//	open/NETWORK/ID           the post of ours that shows the purchase's code and is waited for
 //	erased/ID                 that a purchase was erased whose post may still come again
 //	offers                    count: grows with every change of an offer in the shard
 //	buyer/ACCOUNT             the buyer
+//	signup/ACCOUNT            how far the account is on its way to a saved card
+//	session/HASH              a browser in which the account is signed in
+//	proofs/HASH/DAY           how many codes were mailed to an address on a day
 //	own/ACCOUNT/ID            that the account has such a purchase
 //	answer/NETWORK/POST       that a post which is no wish was answered
 //	event/EVENT               that Stripe has told this of a purchase in the shard

@@ -88,6 +88,7 @@ type Wish struct {
 	Offer    string   // its id
 	Quantity int      // 0: one
 	Words    []string // that may name a variant
+	ByMail   bool     // nobody may answer it in public: only a registered buyer's counts, and by mail from the start
 }
 
 // errOfferChanged: what was decided rested on an offer that is no longer so.
@@ -106,6 +107,9 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 	}
 	if why := b.Barred(); why != "" {
 		return Purchase{}, &Refusal{why}
+	}
+	if w.ByMail && !b.Known() {
+		return Purchase{}, &Refusal{NotRegistered}
 	}
 	for range maxRaces {
 		p, reason, err := s.consider(ctx, w, o, b, now)
@@ -135,7 +139,7 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 		ID:    NewID(w.Account.Network, w.Post, o.ID),
 		Buyer: w.Account, Handle: w.Handle, Lang: w.Lang, Registered: b.Known(), Wish: w.Post,
 		Offer: o.ID, Tag: o.Tag, Title: o.Title, Seller: o.Seller, Terms: o.Terms,
-		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks,
+		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks && !w.ByMail, CodeByMail: w.ByMail,
 		SellerAddress: o.SellerAddress, SellerTaxNumber: o.SellerTaxNumber, Tax: o.Tax, Digital: o.Digital, WithdrawalDays: o.WithdrawalDays,
 		offerVersion: o.version,
 	}
@@ -260,10 +264,22 @@ func (s *Shop) CancelAll(ctx context.Context, a Account, now time.Time) (int, er
 	return s.cancelUntil(ctx, a, now, now)
 }
 
+// CancelWish takes back what an account has asked for by a post that it has removed,
+// unless the button was pressed, and says how many there were.
+func (s *Shop) CancelWish(ctx context.Context, a Account, post string, now time.Time) (int, error) {
+	return s.cancelEach(ctx, a, now, func(p Purchase) bool {
+		return p.Wish == post && p.State != Confirmed && p.State != Challenged
+	})
+}
+
 func (s *Shop) cancelUntil(ctx context.Context, a Account, until, now time.Time) (int, error) {
+	return s.cancelEach(ctx, a, now, func(p Purchase) bool { return !p.AskedAt.After(until) })
+}
+
+func (s *Shop) cancelEach(ctx context.Context, a Account, now time.Time, which func(Purchase) bool) (int, error) {
 	n := 0
 	err := s.eachOwn(ctx, a, func(p Purchase) error {
-		if p.State.Ended() || p.AskedAt.After(until) {
+		if p.State.Ended() || !which(p) {
 			return nil
 		}
 		after, err := s.Cancel(ctx, p.ID, a, now)
@@ -459,6 +475,7 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 		c.Put = append([]store.Put{{Key: purchaseKey(after.ID), Version: before.version, Value: value}}, c.Put...)
 		after.version = before.version + 1
 	}
+	codePost(&c, before, *after)
 	if after.Moves != before.Moves && !before.Deadline().IsZero() {
 		if id := deadline(before).ID(); settle == nil || settle.ID != id {
 			c.Drop = append(c.Drop, id)

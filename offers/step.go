@@ -270,14 +270,16 @@ func (s *step) tell(why Reason) {
 func (s *step) begin() {
 	s.p = s.ev.Wish
 	s.p.AskedAt = s.now
-	s.do(Reply, 0)
+	if !s.p.CodeByMail {
+		s.do(Reply, 0)
+	}
 	s.do(File, 0)
 }
 
 func (s *step) refuseWish() {
 	s.begin()
 	s.p.Reason = s.ev.Reason
-	if s.p.Over.Reason == s.ev.Reason || s.ev.Reason == QuietHours {
+	if s.p.Over.Reason == s.ev.Reason || s.ev.Reason == QuietHours || s.p.CodeByMail {
 		s.tell(s.ev.Reason) // the public reply says no amounts and no hours
 	}
 }
@@ -290,6 +292,9 @@ func (s *step) invite() {
 func (s *step) ask() {
 	s.begin()
 	s.p.Held = s.p.Quantity
+	if s.p.CodeByMail {
+		s.do(MailCode, 0)
+	}
 }
 
 // enrol goes on as if the wish had just been heard, except that the code goes by

@@ -20,8 +20,8 @@ func followsAnew(t *testing.T, p *play) {
 	p.follow("BuyShirt", "BuyShoe") // the same
 	p.listen(p.note)
 	ann := p.Person("ann")
-	hat := p.Post(ann, "one #BuyHat")
-	shirt, shoe := p.Post(ann, "one #BuyShirt"), p.Post(ann, "one #BuyShoe")
+	hat := p.tagged(ann, "one #BuyHat")
+	shirt, shoe := p.tagged(ann, "one #BuyShirt"), p.tagged(ann, "one #BuyShoe")
 	heard := map[string]bool{}
 	for !heard[shirt] || !heard[shoe] {
 		select {
@@ -31,7 +31,7 @@ func followsAnew(t *testing.T, p *play) {
 			t.Fatalf("shirt heard: %t, shoe heard: %t", heard[shirt], heard[shoe])
 		}
 	}
-	if heard[hat] {
+	if heard[hat] && !p.Addressed {
 		t.Error("a hashtag is heard that is followed no more")
 	}
 	if err := p.Network.Follow(p.ctx, []string{"no hashtag"}); err == nil {
@@ -49,7 +49,7 @@ func followsWhileListening(t *testing.T, p *play) {
 	// A network may take its time until a change counts.
 	deadline := time.After(patience)
 	for i := 0; ; i++ {
-		p.Post(ann, fmt.Sprintf("one #BuyHat, %d", i))
+		p.tagged(ann, fmt.Sprintf("one #BuyHat, %d", i))
 		select {
 		case post := <-p.posts:
 			if post.ID == before {
@@ -71,11 +71,11 @@ func reconnects(t *testing.T, p *play) {
 	p.listen(p.note)
 	ann := p.Person("ann")
 	for i := range 3 {
-		p.hear(p.Post(ann, fmt.Sprintf("one #BuyHat, %d", i)))
+		p.hear(p.tagged(ann, fmt.Sprintf("one #BuyHat, %d", i)))
 		p.Disconnect()
 		p.listening()
 	}
-	p.hear(p.Post(ann, "last #BuyHat"))
+	p.hear(p.tagged(ann, "last #BuyHat"))
 }
 
 func skipsGarbage(t *testing.T, p *play) {
@@ -83,9 +83,9 @@ func skipsGarbage(t *testing.T, p *play) {
 	p.listen(p.note)
 	ann := p.Person("ann")
 	p.Garbage()
-	p.hear(p.Post(ann, "one #BuyHat"))
+	p.hear(p.tagged(ann, "one #BuyHat"))
 	p.Garbage()
-	p.hear(p.Post(ann, "another #BuyHat"))
+	p.hear(p.tagged(ann, "another #BuyHat"))
 }
 
 func handsOverAgain(t *testing.T, p *play) {
@@ -98,6 +98,9 @@ func handsOverAgain(t *testing.T, p *play) {
 			t.Error("two posts are handed over at once")
 		}
 		defer inside.Add(-1)
+		if len(order) == 4 || len(order) == 3 && post.ID == order[2] {
+			return nil // it may come twice
+		}
 		order = append(order, post.ID)
 		if len(order) < 3 {
 			return errors.New("not yet")
@@ -108,13 +111,13 @@ func handsOverAgain(t *testing.T, p *play) {
 		return nil
 	})
 	ann := p.Person("ann")
-	first, second := p.Post(ann, "one #BuyHat"), p.Post(ann, "two #BuyHat")
+	first, second := p.tagged(ann, "one #BuyHat"), p.tagged(ann, "two #BuyHat")
 	select {
 	case <-done:
 	case <-time.After(patience):
 		t.Fatal("a post that was not dealt with is not handed over again")
 	}
-	if want := []string{first, first, first, second}; !slices.Equal(order[:4], want) {
+	if want := []string{first, first, first, second}; !slices.Equal(order, want) {
 		t.Errorf("handed over %q, want %q", order, want)
 	}
 }
@@ -129,7 +132,7 @@ func ends(t *testing.T, p *play) {
 	})
 	ann := p.Person("ann")
 	for i := range 5 { // some of them wait to be handed over
-		p.Post(ann, fmt.Sprintf("#BuyHat %d", i))
+		p.tagged(ann, fmt.Sprintf("#BuyHat %d", i))
 	}
 	select {
 	case <-entered:
@@ -162,4 +165,31 @@ func (p *play) goroutines() string {
 		}
 	}
 	return strings.Join(left, "\n\n")
+}
+
+// A network either hands over that a post was removed, or can be asked.
+func hearsOfRemoval(t *testing.T, p *play) {
+	p.follow("BuyHat")
+	p.listen(p.note)
+	ann := p.Person("ann")
+	wish := p.mention("one #BuyHat")
+	p.hear(wish)
+	finder, asked := p.Network.(bot.Finder)
+	if asked {
+		if gone, err := finder.Gone(p.ctx, wish); gone || err != nil {
+			t.Errorf("a post that is there: gone %t, %v", gone, err)
+		}
+	}
+	p.Delete(ann, wish)
+	if !asked {
+		for got := p.hear(wish); got.Kind != bot.Deletion; got = p.hear(wish) {
+		}
+		return
+	}
+	if gone, err := finder.Gone(p.ctx, wish); !gone || err != nil {
+		t.Errorf("a post that is not there: gone %t, %v", gone, err)
+	}
+	if gone, err := finder.Gone(p.ctx, "no number"); err == nil {
+		t.Errorf("what is no post: gone %t", gone)
+	}
 }

@@ -109,7 +109,7 @@ func catchesUp(t *testing.T, p *play) {
 	p.follow("BuyHat")
 	p.listen(p.note)
 	p.hear(p.mention("one #BuyHat"))
-	offer := p.Announce("A #BuyHat costs 20 €")
+	offer := p.announce("A #BuyHat costs 20 €")
 	resume := p.Interrupt()
 	ann := p.Person("ann")
 	first := p.mention("two #BuyHat")
@@ -122,4 +122,38 @@ func catchesUp(t *testing.T, p *play) {
 	p.want(got, ann, bot.Answer, "BuyHat")
 	p.wantOf(got, offer, p.id, "#BuyHat")
 	p.missed(last)
+}
+
+// What echoes a code while nobody listens is found where somebody can be asked.
+func catchesUpWithEchoes(t *testing.T, p *play) {
+	if _, ok := p.Network.(bot.Watcher); !ok {
+		return
+	}
+	p.follow("BuyHat")
+	p.listen(p.note)
+	people := []string{p.Person("ann"), p.Person("ben")}
+	wish := p.mention("one #BuyHat")
+	p.hear(wish)
+	code, other := p.code(wish, "Repost this: #KUMI7RAX"), p.code(wish, "Or this: #MOPE4TAK")
+	for i, person := range people {
+		resume := p.Interrupt()
+		p.Repost(person, code)
+		quote := p.Quote(person, other, fmt.Sprintf("yes, %d", i))
+		resume()
+		heard := map[bot.PostKind]bot.Post{}
+		for len(heard) < 2 {
+			got := p.hearOne("an echo", func(got bot.Post) bool {
+				return got.ID == quote || got.Kind == bot.Repost && got.Author.ID == person
+			})
+			heard[got.Kind] = got
+		}
+		p.want(heard[bot.Repost], person, bot.Repost)
+		p.wantOf(heard[bot.Repost], code, p.id, "#KUMI7RAX")
+		p.want(heard[bot.Quote], person, bot.Quote)
+		p.wantOf(heard[bot.Quote], other, p.id, "#MOPE4TAK")
+		if !heard[bot.Repost].Missed || !heard[bot.Quote].Missed {
+			t.Errorf("said to have been heard at once: %+v", heard)
+		}
+		p.listening()
+	}
 }

@@ -101,7 +101,13 @@ func waitsForLimit(t *testing.T, p *play) {
 	if off := later.At.Sub(reset); off.Abs() > time.Second {
 		t.Errorf("to be tried again at %s, want %s", later.At, reset)
 	}
+	for _, again := range []bool{false, true} { // the network would take it now, but is not asked
+		if _, err := p.Network.Say(p.ctx, reply(wish, "code #KUMI7RAX"), again); !errors.As(err, &later) {
+			t.Errorf("before the end of the limit: %v", err)
+		}
+	}
 	p.wantReplies(wish)
+	p.Pass(reset.Add(2 * time.Second))
 	if _, err := p.Network.Say(p.ctx, reply(wish, "code #KUMI7RAX"), true); err != nil {
 		t.Errorf("after the limit: %v", err)
 	}

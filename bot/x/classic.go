@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +46,7 @@ func NewClassic(cfg Config) (*Classic, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.budget = newBudget(a.cfg, a.log, classicPosts, classicWindow)
 	c := &Classic{account: a}
 	a.whoami = c.verify
 	return c, nil
@@ -143,6 +145,14 @@ func (c *Classic) stream(ctx context.Context, h *hearing[*twitter.Tweet]) (alive
 			h.live(ctx, t) // where it fails, the stream ends too
 		}
 	}
+	demux.StatusDeletion = func(d *twitter.StatusDeletion) {
+		if d == nil {
+			return
+		}
+		if post, author := number(d.IDStr, d.ID), number(d.UserIDStr, d.UserID); post != "" && author != "" {
+			h.remove(ctx, post, author)
+		}
+	}
 	demux.StreamLimit = func(l *twitter.StreamLimit) {
 		if l != nil {
 			c.log.WarnContext(ctx, "posts were not delivered", "posts", l.Track)
@@ -174,7 +184,8 @@ func (c *Classic) read(ctx context.Context, t *twitter.Tweet) (p bot.Post, ok bo
 		return bot.Post{}, false
 	}
 	p = reader{self, handle}.status(t)
-	if p.Kind == bot.Answer && p.Of.Author.ID == self {
+	// What else is answered matters only where it may have brought the bot's name.
+	if p.Kind == bot.Answer && (p.Of.Author.ID == self || p.Implied) {
 		c.complete(ctx, reader{self, handle}, &p)
 	}
 	return p, true
@@ -218,7 +229,7 @@ func (c *Classic) mentions(ctx context.Context, since, next string, most int) (p
 	return page, more, nil
 }
 
-// complete looks up the bot's post that p answers. Without it p still tells its
+// complete looks up the post that p answers. Without it p still tells its
 // number.
 func (c *Classic) complete(ctx context.Context, rd reader, p *bot.Post) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -246,6 +257,9 @@ func (c *Classic) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 	if err != nil || !isID(r.To) {
 		return "", &bot.RefusedError{Why: "the post to answer is none of X's"}
 	}
+	if !c.cfg.Links {
+		r.Text = unlinked(r.Text)
+	}
 	text := r.Text
 	if r.Handle != "" {
 		text = "@" + strings.TrimPrefix(r.Handle, "@") + " " + text
@@ -253,32 +267,37 @@ func (c *Classic) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 	if weight(text) > maxWeight {
 		return "", bot.ErrTooLong
 	}
-	if again {
+	if again && !c.budget.unsent(r) {
 		if id, err := c.ownReply(ctx, r, to); err != nil || id != "" {
+			c.budget.forget(r.To)
 			return id, classicSpoken(err)
 		}
 	}
-	id, err := c.update(ctx, text, to)
+	var id string
+	err = c.rationed(r, func() (header http.Header, err error) {
+		id, header, err = c.update(ctx, text, to)
+		return header, err
+	})
 	if e := new(apiError); errors.As(err, &e) && e.code() == codeDuplicate {
 		if id, lookErr := c.ownReply(ctx, r, to); lookErr != nil || id != "" {
 			return id, classicSpoken(lookErr)
 		}
 	}
-	return id, classicSpoken(err)
+	return id, c.budget.keepPlace(r, classicSpoken(err))
 }
 
-func (c *Classic) update(ctx context.Context, text string, to int64) (string, error) {
+func (c *Classic) update(ctx context.Context, text string, to int64) (id string, header http.Header, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	api, seen := c.client(ctx)
 	t, _, err := api.Statuses.Update(text, &twitter.StatusUpdateParams{InReplyToStatusID: to})
 	if err := seen.outcome(err); err != nil {
-		return "", err
+		return "", seen.header, err
 	}
 	if number(t.IDStr, t.ID) == "" {
-		return "", errors.New("x: POST statuses/update: the answer names no post")
+		return "", seen.header, errors.New("x: POST statuses/update: the answer names no post")
 	}
-	return number(t.IDStr, t.ID), nil
+	return number(t.IDStr, t.ID), seen.header, nil
 }
 
 // ownReply is that of [Network], over statuses/user_timeline.

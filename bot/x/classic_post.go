@@ -53,10 +53,11 @@ func (rd reader) status(t *twitter.Tweet) bot.Post {
 	p := rd.ownStatus(t)
 	quoted, answered := number(t.QuotedStatusIDStr, t.QuotedStatusID), number(t.InReplyToStatusIDStr, t.InReplyToStatusID)
 	answeredAuthor := number(t.InReplyToUserIDStr, t.InReplyToUserID)
+	p.Implied = answered != "" && rd.implied(p)
 	toBot := func(t *twitter.Tweet) bool { return check(t) == nil && number(t.User.IDStr, t.User.ID) == rd.self }
 	switch {
 	case t.RetweetedStatus != nil:
-		p.Kind, p.Text, p.Tags, p.Names = bot.Repost, "", nil, nil
+		p.Kind, p.Text, p.Tags, p.Names, p.Implied = bot.Repost, "", nil, nil, false
 		p.Of = rd.of(t.RetweetedStatus, "")
 	case quoted != "" && (answered == "" || answeredAuthor != rd.self || toBot(t.QuotedStatus)):
 		p.Kind, p.Of = bot.Quote, rd.of(t.QuotedStatus, quoted)
@@ -104,12 +105,12 @@ func (rd reader) ownStatus(t *twitter.Tweet) bot.Post {
 		p.Names = rd.names(nil, p.Text)
 		return p
 	}
-	for _, h := range found.Hashtags {
+	for _, h := range within(found.Hashtags) {
 		if h.Text != "" {
 			p.Tags = append(p.Tags, h.Text)
 		}
 	}
-	for _, m := range found.UserMentions {
+	for _, m := range within(found.UserMentions) {
 		p.Names = appendNew(p.Names, number(m.IDStr, m.ID))
 	}
 	return p

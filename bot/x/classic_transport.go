@@ -22,6 +22,7 @@ type classicTransport struct {
 	*account
 	ctx     context.Context
 	refused *apiError
+	header  http.Header // of the answer; nil if none has come
 
 	// Of a stream.
 	giveUp   context.CancelCauseFunc
@@ -71,6 +72,7 @@ func (t *classicTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.header = resp.Header
 	if resp.StatusCode/100 != 2 {
 		t.keepRefusal(resp)
 	}

@@ -67,38 +67,45 @@ func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastRe
 // call performs one request of the API and reads its answer into answer. An
 // answer other than 2xx is an *apiError.
 func (n *Network) call(ctx context.Context, as identity, method, path string, query url.Values, body, answer any) error {
+	_, err := n.exchange(ctx, as, method, path, query, body, answer)
+	return err
+}
+
+// exchange is call; header is that of the answer, nil if none has come.
+func (n *Network) exchange(ctx context.Context, as identity, method, path string, query url.Values, body, answer any) (header http.Header, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var data []byte
 	if body != nil {
 		var err error
 		if data, err = json.Marshal(body); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	r, err := n.newRequest(ctx, as, method, n.cfg.APIURL+path, query, data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := n.send(as, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
-		return n.refusal(as, resp)
+		return resp.Header, n.refusal(as, resp)
 	}
 	data, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return resp.Header, fmt.Errorf("%s %s: %w", method, path, err)
 	case len(data) > maxAnswer:
-		return fmt.Errorf("%s %s: the answer has more than %d bytes", method, path, maxAnswer)
+		return resp.Header, fmt.Errorf("%s %s: the answer has more than %d bytes", method, path, maxAnswer)
 	}
 	if err := decode(data, answer); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return resp.Header, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	return nil
+	n.bill.read(method, path, data)
+	return resp.Header, nil
 }
 
 // decode reads JSON into v, and lets values of another type than X documents
@@ -161,7 +168,7 @@ func (e *apiError) Error() string {
 				text += fmt.Sprintf("; this machine's clock is off by %s, which alone makes X refuse", skew.Round(time.Second))
 			}
 		case asApp:
-			text += "; X does not accept the bearer token: check x.bearer_token and that the app's plan has the filtered stream (developer portal, Keys and tokens)"
+			text += "; X does not accept the bearer token: check x.bearer_token, and that the app's plan has what x.hear asks for (developer portal, Keys and tokens); x.hear: poll is open to every plan"
 		}
 	}
 	return text
@@ -171,17 +178,25 @@ func (e *apiError) Error() string {
 func (a *account) refusal(as identity, resp *http.Response) *apiError {
 	now := a.cfg.Now()
 	e := &apiError{request: resp.Request.Method + " " + resp.Request.URL.Path, as: as, status: resp.StatusCode}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		e.clockAhead = now.Sub(date)
-	}
+	e.clockAhead = clockAhead(resp.Header, now)
 	if e.status == http.StatusTooManyRequests {
-		e.later = limitReset(resp.Header, now)
+		e.later = limitReset(resp.Header, now.Add(-e.clockAhead)).Add(e.clockAhead)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if p := new(problem); err == nil && decode(data, p) == nil && p.String() != "" {
 		e.problem = p
 	}
 	return e
+}
+
+// clockAhead is how far our clock is ahead of X's, by the date of an answer; 0 for what
+// may just be the answer's way and the date's whole seconds.
+func clockAhead(h http.Header, now time.Time) time.Duration {
+	date, err := http.ParseTime(h.Get("Date"))
+	if ahead := now.Sub(date); err == nil && ahead.Abs() > 3*time.Second {
+		return ahead
+	}
+	return 0
 }
 
 // limitReset is when the spent window begins anew, by X's headers: that of the
@@ -212,7 +227,7 @@ func spoken(err error) error {
 	case e.status == http.StatusTooManyRequests:
 		return &bot.LaterError{At: e.later, Why: e.Error()}
 	case e.problem != nil && (e.status == http.StatusForbidden || e.status == http.StatusBadRequest):
-		return &bot.RefusedError{Why: e.problem.String()}
+		return &bot.RefusedError{Kind: e.kind(), Why: e.problem.String()}
 	}
 	return err
 }

@@ -22,6 +22,10 @@ const (
 	// of what it was told.
 	overlap = 2 * time.Minute
 
+	// lag is how far before the last post found every look for more begins: X may show
+	// a post a little later than a younger one.
+	lag = 30 * time.Second
+
 	missedPages = 8         // X shows an account's last 800 mentions, 100 a page
 	noPost      = "0"       // the number before all others
 	mostRetry   = time.Hour // between two tries to look for missed posts
@@ -42,6 +46,9 @@ type hearing[T any] struct {
 	mentions func(ctx context.Context, since, next string, most int) (page []T, more string, err error)
 	read     func(context.Context, T) (p bot.Post, ok bool) // not ok: nobody needs to hear it
 	heard    func(context.Context, bot.Post) error
+	// echoes hands over reposts and quotes of the bot's posts that may have been missed.
+	// An error says that some could not be looked for. nil: nobody can be asked.
+	echoes func(ctx context.Context, hand func(T) error) error
 
 	mu     sync.Mutex
 	known  bool   // from tells where to begin
@@ -49,13 +56,16 @@ type hearing[T any] struct {
 	least  string // none before that are looked for
 	newest string // the highest number queued
 	gap    bool   // posts between from and newest may be missing
+
+	told map[string]bool // posts within lag that look has queued
 }
 
-// item is a post on its way to be heard, or only a cursor.
+// item is a post on its way to be heard, or that one was removed, or only a cursor.
 type item[T any] struct {
-	post   *T
-	missed bool
-	cursor string
+	post    *T
+	removed *bot.Post
+	missed  bool
+	cursor  string
 }
 
 // begin sets where to go on: what cursor wrote.
@@ -144,10 +154,17 @@ func (h *hearing[T]) live(ctx context.Context, post T) error {
 	return nil
 }
 
+// remove queues that an account has removed a post.
+func (h *hearing[T]) remove(ctx context.Context, post, author string) error {
+	return h.put(ctx, item[T]{removed: &bot.Post{Network: name, ID: post, Author: bot.Author{ID: author}, Kind: bot.Deletion}})
+}
+
 // handOver has an item heard.
 func (h *hearing[T]) handOver(ctx context.Context, it item[T]) {
 	p := bot.Post{Network: name}
-	if it.post != nil {
+	if it.removed != nil {
+		p = *it.removed
+	} else if it.post != nil {
 		var ok bool
 		if p, ok = h.read(ctx, *it.post); !ok {
 			p = bot.Post{Network: name} // its cursor counts all the same
@@ -213,70 +230,157 @@ func (h *hearing[T]) opened(ctx context.Context) (ended func()) {
 // catchUp queues what was missed, oldest first, and then a cursor alone.
 func (h *hearing[T]) catchUp(ctx context.Context) {
 	if !h.known { // only this goroutine makes it known while the stream is open
-		page, _, ok := h.ask(ctx, noPost, "", 1)
-		if !ok {
+		page, _, err := h.ask(ctx, noPost, "", 1)
+		if err != nil {
 			return
 		}
 		h.beginAfter(page)
-	} else if !h.queueMissed(ctx) {
+	} else if h.queueMissed(ctx) != nil {
 		return
 	}
+	left := h.queueEchoes(ctx)
+	h.caughtUp(ctx)
+	for try := 0; left != nil; try++ { // the cursor need not wait for that: what is open now tells where to look
+		wait := h.retryIn(left, try)
+		if ctx.Err() == nil {
+			h.log.WarnContext(ctx, "cannot look for all missed reposts and quotes yet", "wait", wait, "err", left)
+		}
+		if !sleep(ctx, wait) {
+			return
+		}
+		left = h.queueEchoes(ctx)
+	}
+}
+
+// caughtUp queues the cursor that says that all that was missed is queued.
+func (h *hearing[T]) caughtUp(ctx context.Context) error {
 	h.mu.Lock()
 	h.gap = false
 	it := item[T]{cursor: h.newest}
 	h.mu.Unlock()
-	h.put(ctx, it)
+	return h.put(ctx, it)
 }
 
-func (h *hearing[T]) queueMissed(ctx context.Context) (ok bool) {
+func (h *hearing[T]) queueMissed(ctx context.Context) error {
 	since := newest(before(h.from, overlap), h.least)
-	var missed []T
-	for pages, next := 0, ""; ; {
-		page, more, ok := h.ask(ctx, since, next, 0)
-		if !ok {
-			return false
-		}
-		missed = append(missed, page...)
-		if more == "" {
-			break
-		}
-		if pages++; pages == missedPages {
-			h.log.WarnContext(ctx, "mentions from before cannot be had any more", "before", h.number(missed[len(missed)-1]), "since", since)
-			break
-		}
-		next = more
+	missed, err := h.pages(ctx, since, h.ask)
+	if err != nil {
+		return err
 	}
 	for _, post := range slices.Backward(missed) {
 		id := newest(h.from, h.number(post))
-		if h.put(ctx, item[T]{post: &post, missed: true, cursor: id}) != nil {
-			return false
+		if err := h.put(ctx, item[T]{post: &post, missed: true, cursor: id}); err != nil {
+			return err
 		}
 		h.mu.Lock()
 		h.from, h.newest = id, newest(h.newest, id)
 		h.mu.Unlock()
 	}
-	return true
+	return nil
+}
+
+// queueEchoes queues what echoes finds. It brings no cursor.
+func (h *hearing[T]) queueEchoes(ctx context.Context) error {
+	if h.echoes == nil {
+		return nil
+	}
+	return h.echoes(ctx, func(post T) error {
+		return h.put(ctx, item[T]{post: &post, missed: true})
+	})
+}
+
+// pages asks for all pages of mentions after since, newest first.
+func (h *hearing[T]) pages(ctx context.Context, since string, ask func(ctx context.Context, since, next string, most int) ([]T, string, error)) (all []T, err error) {
+	for pages, next := 0, ""; ; {
+		page, more, err := ask(ctx, since, next, 0)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if more == "" {
+			return all, nil
+		}
+		if pages++; pages == missedPages {
+			if len(all) > 0 {
+				h.log.WarnContext(ctx, "mentions from before cannot be had any more", "before", h.number(all[len(all)-1]), "since", since)
+			}
+			return all, nil
+		}
+		next = more
+	}
 }
 
 // ask asks for a page of mentions until it is there or ctx has ended: no failure ends
 // listening. When X names a time it comes back then.
-func (h *hearing[T]) ask(ctx context.Context, since, next string, most int) (page []T, more string, ok bool) {
+func (h *hearing[T]) ask(ctx context.Context, since, next string, most int) (page []T, more string, err error) {
 	for try := 0; ; try++ {
 		page, more, err := h.mentions(ctx, since, next, most)
 		if err == nil {
-			return page, more, true
+			return page, more, nil
 		}
-		wait := doubled(httpFirst, try, limitedMost)
-		if e := new(apiError); errors.As(err, &e) && e.status == http.StatusTooManyRequests {
-			wait = min(max(e.later.Sub(h.cfg.Now()), httpFirst), mostRetry)
-		}
+		wait := h.retryIn(err, try)
 		if ctx.Err() == nil {
 			h.log.WarnContext(ctx, "cannot look for missed posts yet", "wait", wait, "err", err)
 		}
 		if !sleep(ctx, wait) {
-			return nil, "", false
+			return nil, "", context.Cause(ctx)
 		}
 	}
+}
+
+// retryIn is when to ask again after a failure, the try-th from 0.
+func (h *hearing[T]) retryIn(err error, try int) time.Duration {
+	if e := new(apiError); errors.As(err, &e) && e.status == http.StatusTooManyRequests {
+		return min(max(e.later.Sub(h.cfg.Now()), httpFirst), mostRetry)
+	}
+	return doubled(httpFirst, try, limitedMost)
+}
+
+// look asks once for mentions, and queues those that were not queued before. missed says
+// that nobody has looked for a while. It is for hearing by asking alone.
+func (h *hearing[T]) look(ctx context.Context, missed bool) error {
+	if !h.known {
+		page, _, err := h.mentions(ctx, noPost, "", 1)
+		if err == nil {
+			h.beginAfter(page)
+		}
+		return err
+	}
+	back := lag
+	switch {
+	case missed:
+		back = overlap
+	case h.cfg.Now().Sub(postedAt("", h.newest)) > 2*lag:
+		back = 0 // by now X shows what it had: what is read again may be paid for again
+	}
+	since := newest(before(h.newest, back), h.least)
+	posts, err := h.pages(ctx, since, h.mentions)
+	if err != nil {
+		return err
+	}
+	for id := range h.told {
+		if newest(id, since) == since {
+			delete(h.told, id)
+		}
+	}
+	for _, post := range slices.Backward(posts) {
+		id := h.number(post)
+		if h.told[id] {
+			continue
+		}
+		highest := newest(h.newest, id)
+		if err := h.put(ctx, item[T]{post: &post, missed: missed, cursor: highest}); err != nil {
+			return err
+		}
+		if h.told == nil {
+			h.told = make(map[string]bool)
+		}
+		h.told[id] = true
+		h.mu.Lock()
+		h.from, h.newest = highest, highest
+		h.mu.Unlock()
+	}
+	return nil
 }
 
 // newest is the higher of two numbers of X, without leading zeros; "" is below all.

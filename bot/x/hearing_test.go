@@ -398,3 +398,46 @@ func TestNumbers(t *testing.T) {
 		t.Errorf("the overlap is %s", got)
 	}
 }
+
+// Asking again begins a little before the last post, for what X shows late, and hands
+// nothing over twice; when all is old it begins after the last one.
+func TestLookingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{kept: []int64{at(100)}}
+		cfg := config(nil)
+		cfg.Hear, cfg.PollEvery = HearPoll, 5*time.Second
+		cfg.HTTP = &http.Client{Transport: server(w.answer)}
+		start := time.Now()
+		cfg.Now = func() time.Time { return postedAt("", id(200)).Add(time.Since(start)) }
+		n, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var got []string
+		time.AfterFunc(7*time.Second, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.kept = append(w.kept, at(207))
+		})
+		time.AfterFunc(12*time.Second, func() { // X shows this one late
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.kept = []int64{at(100), at(206), at(207)}
+		})
+		time.AfterFunc(3*time.Minute, cancel)
+		err = n.Listen(ctx, "", func(_ context.Context, p bot.Post) error {
+			got = append(got, brief(p))
+			return nil
+		})
+		if want := []string{">100", "207>207", "206>207"}; err != nil || !slices.Equal(got, want) {
+			t.Errorf("heard %q, want %q; %v", got, want, err)
+		}
+		if first, last := w.asked[0], w.asked[len(w.asked)-1]; first != "" || last != id(207) {
+			t.Errorf("asked for posts since %q first and since %q last", first, last)
+		}
+		if n := len(w.asked); n < 36 || n > 38 {
+			t.Errorf("asked %d times in 3 minutes", n)
+		}
+	})
+}

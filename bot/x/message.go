@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"hashtill/bot"
 )
@@ -18,6 +19,8 @@ type message struct {
 	Data     *tweet
 	Includes includes
 	Errors   []problem // about what is missing in Includes, or why the stream ends
+
+	partial bool // Data lacks what it refers to, and must be looked up whole
 }
 
 type includes struct {
@@ -79,7 +82,11 @@ func (t *tweet) firstID() string {
 	return t.ID
 }
 
-func (t *tweet) refs() []ref { return slices.Concat(t.TweetRefs, t.PostRefs) }
+func (t *tweet) refs() []ref { return within(slices.Concat(t.TweetRefs, t.PostRefs)) }
+
+// within bounds what is looked at of a list that X has sent, so that nothing which
+// may come in one message takes long. A post of X has far less of anything.
+func within[T any](list []T) []T { return list[:min(len(list), 500)] }
 
 // refers is the number of the post that t reposts, quotes or answers, by the
 // type that X gives a reference; "" if there is none.
@@ -155,8 +162,9 @@ func (rd reader) post(m *message) bot.Post {
 	p := rd.own(m.Data, &m.Includes)
 	kind, of := rd.relation(m.Data, &m.Includes)
 	p.Kind = kind
+	p.Implied = m.Data.refers("replied_to") != "" && rd.implied(p)
 	if kind == bot.Repost { // its text is another's, and cut
-		p.Text, p.Tags, p.Names = "", nil, nil
+		p.Text, p.Tags, p.Names, p.Implied = "", nil, nil, false
 	}
 	if kind == bot.Original {
 		return p
@@ -219,12 +227,12 @@ func (rd reader) own(t *tweet, in *includes) bot.Post {
 		p.Names = rd.names(nil, text)
 		return p
 	}
-	for _, h := range found.Hashtags {
+	for _, h := range within(found.Hashtags) {
 		if h.Tag != "" {
 			p.Tags = append(p.Tags, h.Tag)
 		}
 	}
-	for _, m := range found.Mentions {
+	for _, m := range within(found.Mentions) {
 		id := m.ID
 		if id == "" && strings.EqualFold(m.Username, rd.handle) {
 			id = rd.self
@@ -251,6 +259,21 @@ func (rd reader) names(ids []string, text string) []string {
 			return appendNew(ids, rd.self)
 		}
 	}
+}
+
+// implied says whether p names the bot only before its first word: where an answer is
+// written, X puts the names of the thread there
+// (https://docs.x.com/x-api/fundamentals/data-dictionary, display_text_range).
+func (rd reader) implied(p bot.Post) bool {
+	rest := strings.TrimSpace(p.Text)
+	for strings.HasPrefix(rest, "@") || strings.HasPrefix(rest, "＠") {
+		end := strings.IndexFunc(rest, unicode.IsSpace)
+		if end < 0 {
+			end = len(rest)
+		}
+		rest = strings.TrimSpace(rest[end:])
+	}
+	return slices.Contains(p.Names, rd.self) && len(rd.names(nil, rest)) == 0
 }
 
 func isHandleByte(b byte) bool {

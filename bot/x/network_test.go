@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,7 +62,15 @@ func start(t *testing.T, opts xtest.Options) (*xtest.Server, xtest.Account, x.Co
 }
 
 func stage(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, error)) *networktest.Stage {
+	_, stage := stand(t, opts, open)
+	return stage
+}
+
+func stand(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, error)) (*xtest.Server, *networktest.Stage) {
+	var ahead atomic.Int64
+	opts.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	s, shop, cfg := start(t, opts)
+	cfg.Now = opts.Now
 	n, err := open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +87,7 @@ func stage(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, e
 	if opts.Classic {
 		posting, listening = "/1.1/statuses/update.json", "/1.1/statuses/filter.json"
 	}
-	return &networktest.Stage{
+	return s, &networktest.Stage{
 		Network:  n,
 		Packages: []string{"hashtill/bot/x.", "github.com/dghubble/go-twitter/twitter."},
 		Person: func(handle string) string {
@@ -99,6 +108,12 @@ func stage(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, e
 		},
 		Answer: func(account, post, text string) string {
 			return must(s.Post(account, text, xtest.PostOptions{ReplyTo: post}))
+		},
+		Delete: func(account, post string) {
+			t.Helper()
+			if err := s.Delete(account, post); err != nil {
+				t.Fatal(err)
+			}
 		},
 		Announce: func(text string) string { return must(s.Post(shop.ID, text, xtest.PostOptions{})) },
 		Replies: func(post string) (texts []string) {
@@ -135,6 +150,7 @@ func stage(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, e
 			})
 			return reset
 		},
+		Pass:    func(until time.Time) { ahead.Add(int64(until.Sub(opts.Now()))) },
 		Refuses: true,
 	}
 }

@@ -31,7 +31,7 @@ type CatalogueError struct {
 }
 
 func (e *CatalogueError) Error() string {
-	return fmt.Sprintf("x: %d hashtags need %d rules of the filtered stream, and %d are left: follow fewer hashtags, have people mention the bot, or take a plan with more rules",
+	return fmt.Sprintf("x: %d hashtags need %d rules of the filtered stream, and %d are left: what does not fit is heard where it is said to the bot; follow fewer hashtags, have people mention the bot, or take a plan with more rules",
 		e.Tags, e.Rules, e.Limit)
 }
 
@@ -184,8 +184,12 @@ func sorted(set map[string]bool) []string {
 }
 
 // Follow implements [bot.Network] with the rules of the filtered stream
-// (https://docs.x.com/x-api/stream/update-stream-rules). A catalogue that does
-// not fit is a *CatalogueError, and then nothing has changed.
+// (https://docs.x.com/x-api/stream/update-stream-rules). A catalogue that does not fit is
+// a *CatalogueError. Then the hashtags that were followed before still are, and what is
+// said to the bot is heard whatever its hashtags.
+//
+// The other sources hear hashtags only where they are said to the bot, so that there
+// Follow has nothing to do.
 func (n *Network) Follow(ctx context.Context, tags []string) error {
 	clean, err := cleanTags(tags)
 	if err != nil {
@@ -193,7 +197,18 @@ func (n *Network) Follow(ctx context.Context, tags []string) error {
 	}
 	n.follow.Lock()
 	defer n.follow.Unlock()
-	if err := n.keepRules(ctx, clean); err != nil {
+	if n.cfg.Hear != HearStream {
+		if n.tags == nil {
+			n.log.InfoContext(ctx, "hashtags are heard only where they are said to the bot", "source", n.cfg.Hear)
+		}
+		n.tags = append([]string{}, clean...)
+		return nil
+	}
+	err = n.keepRules(ctx, clean)
+	if tooMany := new(CatalogueError); errors.As(err, &tooMany) {
+		err = errors.Join(err, n.keepAlways(ctx))
+	}
+	if err != nil {
 		return fmt.Errorf("follow %d hashtags: %w", len(clean), spoken(err))
 	}
 	n.tags = clean
@@ -268,6 +283,23 @@ func (n *Network) keepRules(ctx context.Context, tags []string) error {
 		n.log.InfoContext(ctx, "stream rules changed", "hashtags", len(tags), "added", len(p.add), "deleted", len(p.remove))
 	}
 	return nil
+}
+
+// keepAlways adds the rules that no catalogue changes, where they are not there.
+func (n *Network) keepAlways(ctx context.Context) error {
+	self, handle, err := n.Self(ctx)
+	if err != nil {
+		return err
+	}
+	book := ruleBook{self, handle}
+	have, err := n.getRules(ctx)
+	if err != nil {
+		return err
+	}
+	p := plan{add: slices.DeleteFunc(book.always(), func(value string) bool {
+		return slices.ContainsFunc(have, func(r rule) bool { return r.Tag == book.mark() && r.Value == value })
+	})}
+	return n.carryOut(ctx, book, p, len(have))
 }
 
 // carryOut performs a plan, with total rules at X now. Where there is no room for

@@ -227,6 +227,27 @@ func TestFollowMany(t *testing.T) {
 	}
 }
 
+// TestFollowTooManyAtFirst leaves what is said to the bot heard where the catalogue never
+// fitted, and says so.
+func TestFollowTooManyAtFirst(t *testing.T) {
+	b := &rulebook{t: t}
+	for i := range maxRules - 2 {
+		b.rules = append(b.rules, rule{ID: fmt.Sprint("f", i), Value: fmt.Sprint("cats", i)})
+	}
+	n := b.network()
+	for range 2 {
+		err := n.Follow(t.Context(), []string{"BuyHat"})
+		if full := new(CatalogueError); !errors.As(err, &full) || !strings.Contains(err.Error(), "heard where it is said to the bot") {
+			t.Errorf("Follow: %v", err)
+		}
+		for _, value := range ours.always() {
+			if !slices.ContainsFunc(b.rules, func(r rule) bool { return r.Value == value && r.Tag == ours.mark() }) {
+				t.Errorf("no rule %s", value)
+			}
+		}
+	}
+}
+
 // TestFollowScattered packs anew what lies scattered over too many rules, and
 // leaves alone what is as it should be.
 func TestFollowScattered(t *testing.T) {

@@ -3,9 +3,12 @@ package x
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -23,21 +26,29 @@ func (n *Network) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 	if !isID(r.To) {
 		return "", &bot.RefusedError{Why: "the post to answer is none of X's"}
 	}
+	if !n.cfg.Links {
+		r.Text = unlinked(r.Text)
+	}
 	if weight(r.Text) > maxWeight {
 		return "", bot.ErrTooLong
 	}
-	if again {
+	if again && !n.budget.unsent(r) {
 		if id, err := n.ownReply(ctx, r); err != nil || id != "" {
+			n.budget.forget(r.To)
 			return id, spoken(err)
 		}
 	}
+	n.countToday(ctx)
 	body := map[string]any{"text": r.Text, "reply": map[string]string{"in_reply_to_tweet_id": r.To}}
 	var answer struct{ Data tweet }
-	err := n.call(ctx, asBot, http.MethodPost, "/2/tweets", nil, body, &answer)
+	err := n.rationed(r, func() (http.Header, error) {
+		return n.exchange(ctx, asBot, http.MethodPost, "/2/tweets", nil, body, &answer)
+	})
 	if err == nil && answer.Data.ID == "" {
 		err = errors.New("x: POST /2/tweets: the answer names no post")
 	}
 	if err == nil {
+		n.bill.said(r.Text)
 		return answer.Data.ID, nil
 	}
 	if e := new(apiError); errors.As(err, &e) && e.isDuplicate() {
@@ -45,29 +56,85 @@ func (n *Network) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 			return id, spoken(lookErr)
 		}
 	}
-	return "", spoken(err)
+	return "", n.budget.keepPlace(r, spoken(err))
 }
 
-// isDuplicate recognises the refusal of a text that was posted before. X gives it
-// no number and no type of its own; its words are all there is.
-func (e *apiError) isDuplicate() bool {
-	return e.status == http.StatusForbidden && e.problem != nil && strings.Contains(strings.ToLower(e.problem.Detail), "duplicate content")
+// rationed makes a request to post if the budget has one, and tells it how that went.
+func (a *account) rationed(r bot.Reply, post func() (http.Header, error)) error {
+	defer a.budget.first()()
+	if err := a.budget.take(r); err != nil {
+		return err
+	}
+	header, err := post()
+	var refused time.Time
+	if e := new(apiError); errors.As(err, &e) && (e.status == http.StatusTooManyRequests || e.code() == codeDailyLimit) {
+		refused = e.later
+	}
+	dial := new(net.OpError)
+	unsent := header == nil && errors.As(err, &dial) && dial.Op == "dial"
+	a.budget.answered(header, clockAhead(header, a.cfg.Now()), refused, unsent)
+	return err
+}
+
+// isDuplicate recognises the refusal of a text that was posted before.
+func (e *apiError) isDuplicate() bool { return e.kind() == bot.Duplicate }
+
+// kinds are the refusals of a post that X words in one way. It gives them no number and
+// no type of their own: their words are all there is.
+var kinds = []struct {
+	words string
+	kind  bot.RefusalKind
+}{
+	{"reply to this conversation is not allowed", bot.ReplyNotAllowed},
+	{"duplicate content", bot.Duplicate},
+	{"deleted or not visible to you", bot.PostGone},
+}
+
+// kind tells 403s apart by their detail.
+func (e *apiError) kind() bot.RefusalKind {
+	if e.status != http.StatusForbidden || e.problem == nil {
+		return bot.OtherRefusal
+	}
+	detail := strings.ToLower(e.problem.Detail)
+	for _, k := range kinds {
+		if strings.Contains(detail, k.words) {
+			return k.kind
+		}
+	}
+	return bot.OtherRefusal
 }
 
 // ownReply finds the bot's post that answers r.To with the words of r, "" if
 // there is none. A reply is younger than what it answers, so the search ends
-// there.
+// there. What was read once is remembered, for each post that is read costs.
 func (n *Network) ownReply(ctx context.Context, r bot.Reply) (string, error) {
+	n.own.mu.Lock()
+	defer n.own.mu.Unlock()
+	if n.own.upTo != "" && compareIDs(n.own.from, r.To) <= 0 {
+		// Posts may show a while after they were made.
+		id, err := n.readOwn(ctx, r, newest(n.own.from, before(n.own.upTo, overlap)))
+		if id != "" || err != nil {
+			return id, err
+		}
+		return n.own.find(r), nil
+	}
+	n.own.forget()
+	return n.readOwn(ctx, r, r.To)
+}
+
+// readOwn reads the bot's posts after since, the newest first, until it finds r.
+func (n *Network) readOwn(ctx context.Context, r bot.Reply, since string) (string, error) {
 	self, _, err := n.Self(ctx)
 	if err != nil {
 		return "", err
 	}
 	query := url.Values{
-		"since_id":     {r.To},
+		"since_id":     {since},
 		"max_results":  {"100"},
 		"exclude":      {"retweets"},
 		"tweet.fields": {"referenced_tweets"},
 	}
+	var all []tweet
 	for range ownPages {
 		var page struct {
 			Data []tweet
@@ -78,17 +145,56 @@ func (n *Network) ownReply(ctx context.Context, r bot.Reply) (string, error) {
 		if err := n.call(ctx, asBot, http.MethodGet, "/2/users/"+self+"/tweets", query, nil, &page); err != nil {
 			return "", err
 		}
+		all = append(all, page.Data...)
 		for _, t := range page.Data {
 			if t.refers("replied_to") == r.To && sameWords(t.Text, r.Text) {
 				return t.firstID(), nil
 			}
 		}
 		if page.Meta.Next == "" {
+			n.own.remember(since, all)
 			break
 		}
 		query.Set("pagination_token", page.Meta.Next)
 	}
 	return "", nil
+}
+
+// ownPosts are the bot's posts after from and up to upTo, but for those of the last
+// minutes that did not show yet.
+type ownPosts struct {
+	mu         sync.Mutex
+	from, upTo string // "": nothing was read
+	replies    map[string]tweet
+}
+
+// mostOwn bounds what is remembered: some megabytes.
+const mostOwn = 10_000
+
+func (o *ownPosts) forget() { o.from, o.upTo, o.replies = "", "", nil }
+
+func (o *ownPosts) remember(since string, posts []tweet) {
+	if o.upTo == "" {
+		o.from, o.upTo, o.replies = since, since, map[string]tweet{}
+	}
+	for _, t := range posts {
+		if isID(t.ID) {
+			o.replies[t.ID] = t
+			o.upTo = newest(o.upTo, t.ID)
+		}
+	}
+	if len(o.replies) > mostOwn {
+		o.forget()
+	}
+}
+
+func (o *ownPosts) find(r bot.Reply) string {
+	for _, t := range o.replies {
+		if t.refers("replied_to") == r.To && sameWords(t.Text, r.Text) {
+			return t.firstID()
+		}
+	}
+	return ""
 }
 
 // sameWords says whether X shows the text said as shown: behind the names it is

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -86,15 +88,18 @@ func TestSayOutcomes(t *testing.T) {
 		id       string
 		at       time.Time
 		why      string
+		refusal  bot.RefusalKind
 	}{
 		{name: "posted", status: 201, body: `{"data":{"id":"77","text":"x"}}`, want: posted, id: "77"},
 		{name: "no id", status: 201, body: `{"data":{}}`, want: unknown},
 		{name: "cut", status: 201, body: `{"data":`, want: unknown},
-		{name: "reply rule", status: 403, body: notEngaged, want: refused, why: "not been mentioned"},
+		{name: "reply rule", status: 403, body: notEngaged, want: refused, why: "not been mentioned", refusal: bot.ReplyNotAllowed},
+		{name: "the post is gone", status: 403, want: refused, why: "deleted", refusal: bot.PostGone,
+			body: `{"detail":"You attempted to reply to a Tweet that is deleted or not visible to you.","type":"about:blank","title":"Forbidden","status":403}`},
 		{name: "other 403", status: 403, body: `{"title":"Forbidden","detail":"Your account is suspended"}`, want: refused, why: "suspended"},
 		{name: "a 403 that is not X's", status: 403, body: `<html>`, want: unknown},
 		{name: "too long for X", status: 400, body: `{"title":"Invalid Request","errors":[{"message":"too long"}]}`, want: refused, why: "too long"},
-		{name: "duplicate of another reply", status: 403, body: duplicate, want: refused, why: "duplicate",
+		{name: "duplicate of another reply", status: 403, body: duplicate, want: refused, why: "duplicate", refusal: bot.Duplicate,
 			timeline: `{"data":[{"id":"70","text":"@ann code","referenced_tweets":[{"type":"replied_to","id":"66"}]}]}`},
 		{name: "duplicate of this reply", status: 403, body: duplicate, want: posted, id: "71",
 			timeline: `{"data":[{"id":"70","text":"@ann other","referenced_tweets":[{"type":"replied_to","id":"50"}]},{"id":"72","text":"@ann code","edit_history_tweet_ids":["71","72"],"referenced_tweets":[{"type":"replied_to","id":"50"}]}]}`},
@@ -146,10 +151,72 @@ func TestSayOutcomes(t *testing.T) {
 			case errors.As(err, &wait):
 				kind = later
 			}
-			if kind != c.want || id != c.id || !wait.At.Equal(c.at) || !strings.Contains(no.Why, c.why) {
-				t.Errorf("Say: %q, %v", id, err)
+			if kind != c.want || id != c.id || !wait.At.Equal(c.at) || !strings.Contains(no.Why, c.why) || no.Kind != c.refusal {
+				t.Errorf("Say: %q, %v (%s)", id, err, no.Kind)
 			}
 		})
+	}
+}
+
+// TestUnlinked holds titles to the widest reading of what X takes for a link.
+func TestUnlinked(t *testing.T) {
+	for text, want := range map[string]string{
+		"shop.example":                    "shop. example",
+		"Node.js T-shirt":                 "Node. js T-shirt",
+		"ASP.NET mug":                     "ASP. NET mug",
+		"www.shop.co.uk":                  "www. shop. co. uk",
+		"https://shop.example/a?b=c.d":    "https: //shop. example/a?b=c. d",
+		"HTTP://x.co":                     "HTTP: //x. co",
+		"a.b.c.d.e":                       "a. b. c. d. e",
+		"250.ml 3.com 1.000,50 € v1.2":    "250. ml 3. com 1.000,50 € v1.2",
+		"帽子.公司":                           "帽子. 公司",
+		"💩.la":                            "💩. la",
+		"(t.co)":                          "(t. co)",
+		"@shop.com #a.de mail@shop.com":   "@shop. com #a. de mail@shop. com",
+		".NET end. Then… ..and é.fr":      ".NET end. Then… .. and é. fr",
+		"Dr. No, No.5, e.g. U.S. and Co.": "Dr. No, No.5, e. g. U. S. and Co.",
+		"x.xn--p1ai":                      "x. xn--p1ai",
+		"":                                "",
+	} {
+		got := unlinked(text)
+		if got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+		if linkPattern.MatchString(got) {
+			t.Errorf("%q still holds %q", got, linkPattern.FindString(got))
+		}
+	}
+}
+
+// TestOwnReplyReadsOnce: a post that was read is not read again, but for the last
+// minutes' own.
+func TestOwnReplyReadsOnce(t *testing.T) {
+	at := func(minute int64) string {
+		return strconv.FormatInt((minute*60_000+1795169400000-1288834974657)<<22, 10)
+	}
+	var asked []string
+	n := newNetwork(t, func(r *http.Request) (*http.Response, error) {
+		if r.URL.Path == "/2/users/me" {
+			return respond(r, 200, me)
+		}
+		since := r.URL.Query().Get("since_id")
+		asked = append(asked, since)
+		if since == at(0) {
+			return respond(r, 200, `{"data":[{"id":"`+at(30)+`","text":"x"},{"id":"`+at(20)+`","text":"code","referenced_tweets":[{"type":"replied_to","id":"`+at(10)+`"}]}]}`)
+		}
+		return respond(r, 200, `{"data":[]}`)
+	})
+	for _, c := range []struct{ to, text, want, since string }{
+		{at(0), "none", "", at(0)},
+		{at(10), "code", at(20), at(28)},
+		{at(10), "other", "", at(28)},
+		{at(-5), "older", "", at(-5)},
+	} {
+		asked = nil
+		id, err := n.ownReply(t.Context(), bot.Reply{To: c.to, Text: c.text})
+		if id != c.want || err != nil || !slices.Equal(asked, []string{c.since}) {
+			t.Errorf("%q: %q, %v, read from %q, want %q from %s", c.text, id, err, asked, c.want, c.since)
+		}
 	}
 }
 

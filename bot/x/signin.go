@@ -201,8 +201,8 @@ func (s *signIn) came(back, keep string, query url.Values, public, denied string
 }
 
 // Begin returns the page of X that the browser is sent to, and what Finish needs
-// and nobody else may see: it is kept on the server for this browser alone, and
-// forgotten when Finish is called. It is good for 15 minutes. From the page the
+// and nobody else may see: it is kept for this browser alone, and forgotten when
+// Finish is called. It is good for 15 minutes. From the page the
 // browser comes to back, an address that is registered with X exactly.
 func (s *SignIn) Begin(_ context.Context, back string) (to, keep string, err error) {
 	if !isHTTP(back) || len(back) > maxBack {

@@ -17,9 +17,8 @@ import (
 
 const openTimeout = 30 * time.Second // for a stream to begin
 
-// Listen implements [bot.Network] with the filtered stream
-// (https://docs.x.com/x-api/stream/stream-filtered-posts). It returns an error
-// if X refuses the credentials or they are another account's.
+// Listen implements [bot.Network] with the source that [Config].Hear names. It returns
+// an error if X refuses the credentials or they are another account's.
 func (n *Network) Listen(ctx context.Context, since string, heard func(context.Context, bot.Post) error) error {
 	h := &hearing[*message]{
 		account:  n.account,
@@ -27,22 +26,46 @@ func (n *Network) Listen(ctx context.Context, since string, heard func(context.C
 		mentions: n.mentions,
 		read:     n.read,
 		heard:    heard,
+		echoes:   n.echoes,
 	}
-	return h.listen(ctx, since, func(ctx context.Context) (bool, error) { return n.stream(ctx, h) })
+	open := n.filtered
+	switch n.cfg.Hear {
+	case HearActivity:
+		open = n.activity
+	case HearWebhook:
+		open = n.webhook
+	case HearPoll:
+		open = n.poll
+	}
+	return h.listen(ctx, since, func(ctx context.Context) (bool, error) { return open(ctx, h) })
 }
 
-// stream opens the stream once and reads it to its end. alive says that
-// something came from it.
-func (n *Network) stream(ctx context.Context, h *hearing[*message]) (alive bool, err error) {
+// filtered opens the filtered stream once and reads it to its end
+// (https://docs.x.com/x-api/stream/stream-filtered-posts). alive says that something
+// came from it.
+func (n *Network) filtered(ctx context.Context, h *hearing[*message]) (alive bool, err error) {
 	if _, _, err := n.Self(ctx); err != nil {
 		return false, err
 	}
+	alive, err = n.stream(ctx, h, "/2/tweets/search/stream", asked, func(line []byte) (*message, error) {
+		n.bill.heard(line)
+		return readMessage(line)
+	})
+	if e := new(apiError); !alive && errors.As(err, &e) && e.status == http.StatusConflict {
+		err = n.restoreRules(ctx, e)
+	}
+	return alive, err
+}
+
+// stream opens a stream of X's once and reads it to its end. read decodes a line; a nil
+// message is of no interest.
+func (n *Network) stream(ctx context.Context, h *hearing[*message], path string, query url.Values, read func(line []byte) (*message, error)) (alive bool, err error) {
 	h.opening(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	opening := time.AfterFunc(openTimeout, func() { cancel(errSilent) })
 	defer opening.Stop()
-	r, err := n.newRequest(ctx, asApp, http.MethodGet, n.cfg.StreamURL+"/2/tweets/search/stream", asked, nil)
+	r, err := n.newRequest(ctx, asApp, http.MethodGet, n.cfg.StreamURL+path, query, nil)
 	if err != nil {
 		return false, err
 	}
@@ -54,11 +77,7 @@ func (n *Network) stream(ctx context.Context, h *hearing[*message]) (alive bool,
 	opening.Stop()
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		refusal := n.refusal(asApp, resp)
-		if refusal.status == http.StatusConflict {
-			return false, n.restoreRules(ctx, refusal)
-		}
-		return false, refusal
+		return false, n.refusal(asApp, resp)
 	}
 	defer h.opened(ctx)()
 	in := newLines(resp.Body, func() { cancel(errSilent) })
@@ -76,10 +95,11 @@ func (n *Network) stream(ctx context.Context, h *hearing[*message]) (alive bool,
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		m, err := readMessage(line)
+		m, err := read(line)
 		switch {
 		case err != nil:
 			n.log.WarnContext(ctx, "stream message skipped", "err", wordless(err), "bytes", len(line))
+		case m == nil:
 		case m.Data == nil:
 			n.log.WarnContext(ctx, "stream message about the stream", "problem", m.Errors[0].Title)
 		case !m.hidden():
@@ -121,7 +141,7 @@ func (n *Network) read(ctx context.Context, m *message) (p bot.Post, ok bool) {
 
 // mentions asks for the posts that mention the bot
 // (https://docs.x.com/x-api/users/get-mentions).
-func (n *Network) mentions(ctx context.Context, since, next string, most int) (page []*message, more string, err error) {
+func (n *Network) mentions(ctx context.Context, since, next string, most int) (posts []*message, more string, err error) {
 	self, _, err := n.Self(ctx)
 	if err != nil {
 		return nil, "", err
@@ -137,27 +157,11 @@ func (n *Network) mentions(ctx context.Context, since, next string, most int) (p
 	if next != "" {
 		query.Set("pagination_token", next)
 	}
-	var answer struct {
-		Data     []*tweet
-		Includes includes
-		Errors   []problem
-		Meta     struct {
-			Next string `json:"next_token"`
-		}
-	}
-	if err := n.call(ctx, asBot, http.MethodGet, "/2/users/"+self+"/mentions", query, nil, &answer); err != nil {
+	var page postPage
+	if err := n.call(ctx, asBot, http.MethodGet, "/2/users/"+self+"/mentions", query, nil, &page); err != nil {
 		return nil, "", err
 	}
-	for _, t := range answer.Data {
-		if t == nil || !isID(t.ID) || !isID(t.AuthorID) {
-			continue
-		}
-		m := &message{Data: t, Includes: answer.Includes, Errors: answer.Errors}
-		if !m.hidden() {
-			page = append(page, m)
-		}
-	}
-	return page, answer.Meta.Next, nil
+	return page.messages(), page.Meta.Next, nil
 }
 
 const (
@@ -188,31 +192,54 @@ func (a *account) hear(ctx context.Context, p bot.Post, heard func(context.Conte
 // message still tells its number.
 const lookUps = 3
 
-// complete looks up the posts that m refers to and does not bring
-// (https://docs.x.com/x-api/posts/get-posts-by-ids).
+// complete looks up the posts that m refers to and does not bring, and m's own if that
+// does not tell which (https://docs.x.com/x-api/posts/get-posts-by-ids).
 func (n *Network) complete(ctx context.Context, m *message) {
+	if m.partial {
+		if found := n.lookUp(ctx, m.Data.ID, []string{m.Data.ID}); found != nil && len(found.Data) == 1 && found.Data[0].ID == m.Data.ID {
+			m.Data = &found.Data[0]
+			m.add(found.Includes)
+		}
+	}
 	ids := m.missing()
 	if len(ids) == 0 {
 		return
 	}
+	if found := n.lookUp(ctx, m.Data.ID, ids); found != nil {
+		m.Includes.Tweets = append(m.Includes.Tweets, found.Data...)
+		m.add(found.Includes)
+	}
+}
+
+// add adds what came with a look-up.
+func (m *message) add(in includes) {
+	m.Includes.Users = append(m.Includes.Users, in.Users...)
+	m.Includes.Tweets = append(m.Includes.Tweets, in.Tweets...)
+	m.Includes.Posts = append(m.Includes.Posts, in.Posts...)
+}
+
+// lookedUp is the answer to a look-up.
+type lookedUp struct {
+	Data     []tweet
+	Includes includes
+}
+
+// lookUp looks posts up that matter to a post, nil if that fails.
+func (n *Network) lookUp(ctx context.Context, post string, ids []string) *lookedUp {
 	query := url.Values{"ids": {strings.Join(ids, ",")}}
 	for name, values := range asked {
 		query[name] = values
 	}
 	for try := range lookUps {
-		var answer struct {
-			Data     []tweet
-			Includes includes
-		}
-		err := n.call(ctx, asApp, http.MethodGet, "/2/tweets", query, nil, &answer)
+		answer := new(lookedUp)
+		err := n.call(ctx, asApp, http.MethodGet, "/2/tweets", query, nil, answer)
 		if err == nil {
-			m.Includes.Tweets = append(m.Includes.Tweets, answer.Data...)
-			m.Includes.Users = append(m.Includes.Users, answer.Includes.Users...)
-			return
+			return answer
 		}
-		n.log.WarnContext(ctx, "referenced post not looked up", "post", m.Data.ID, "try", try+1, "err", err)
+		n.log.WarnContext(ctx, "referenced post not looked up", "post", post, "try", try+1, "err", err)
 		if e := new(apiError); errors.As(err, &e) && e.status/100 == 4 || try == lookUps-1 || !sleep(ctx, doubled(time.Second, try, hearMost)) {
-			return
+			break
 		}
 	}
+	return nil
 }

@@ -3,6 +3,7 @@ package x
 import (
 	"regexp"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -36,6 +37,24 @@ func weight(text string) int {
 		}
 	}
 	return total + plainWeight(text[from:])
+}
+
+// unlinked parts what X may take for a link by spaces: after each dot that a letter
+// follows, and before the slashes of an address with a scheme. A domain of X's needs the
+// dot and its letters side by side.
+func unlinked(text string) string {
+	text = strings.ReplaceAll(text, "://", ": //")
+	var out strings.Builder
+	var dot, word bool // what came before is a dot, with something before it
+	for _, r := range text {
+		if dot && unicode.IsLetter(r) {
+			out.WriteByte(' ')
+		}
+		dot = word && r == '.'
+		word = !unicode.IsSpace(r)
+		out.WriteRune(r)
+	}
+	return out.String()
 }
 
 // maskLinks puts one and the same mark in the place of every link.

@@ -21,6 +21,11 @@
 //
 // # Hearing
 //
+// [Config].Hear says how posts are heard: by the filtered stream, by the X Activity API's
+// stream or its webhook, or by asking again and again. Whatever the source, posts go
+// through one queue, bring the same cursors, and count by their first number. Only the
+// filtered stream brings hashtags that are not said to the bot.
+//
 // The rules of the filtered stream live at X. Follow keeps them in step with the
 // catalogue: new ones are added before old ones go, and only rules that carry
 // the tag "hashtill:" and the bot's account number are ever deleted. Heard are
@@ -37,7 +42,17 @@
 // (https://docs.x.com/x-api/fundamentals/handling-disconnections). Each time it is
 // open, the bot's mentions since the last known post are read page by page, from two
 // minutes before it: what was posted while nobody listened comes late, and some of
-// what was heard comes again. X tells of mentions only, and of the last 800 of them.
+// what was heard comes again. X tells of the last 800 mentions.
+//
+// Reposts and quotes that were missed are looked for by the posts that Watch names, those
+// with open codes. X does not tell when a repost was made that is found so: it is handed
+// over without a date, and a deadline is judged by when it was found. X takes 75 such
+// questions in 15 minutes as the app and as many as the account; they are put only where
+// X's count of reposts or quotes has changed.
+//
+// The X Activity API is subscribed to for the bot's account, and only subscriptions that
+// carry the same tag as the rules are ever deleted. What its webhook brings moves no
+// cursor, as X may fail to deliver; a look each minute does.
 //
 // Withheld posts and those of protected accounts are passed over. X does not
 // tell which accounts are labelled as automated, so Author.Bot is always false.
@@ -47,10 +62,22 @@
 // X knows no idempotency key. After a reply whose outcome is unknown, Say with
 // again looks through the bot's own newer posts for one that answers the same
 // post with the same words. So a second try must say what the first one said.
+// What only waited for the budget was not said and is not looked for, and what was read
+// is remembered: each post that is read costs.
 // X refuses a text that the account has posted before, which is a second net.
 //
 // Since 23 February 2026 X refuses replies to people who have neither mentioned
-// nor quoted the bot; that is a *bot.RefusedError, as is every other 403.
+// nor quoted the bot; that is a *bot.RefusedError, as is every other 403. X tells its
+// refusals apart by their words alone, and so does RefusedError.Kind.
+//
+// What may be said is counted before it is said: by X's windows of 15 minutes and of a
+// day, as its headers tell, and by [Config].RepliesPerDay. What there is no budget for is
+// a *bot.LaterError, and no request; wishes are served in the order in which Expect has
+// named them. The log tells before the budget is spent, when it is, and when it is back.
+//
+// A post with a link costs twenty times as much as a reply. Unless [Config].Links, what X
+// would take for a link is parted by a space: "shop. example". Network.Spent tells what
+// was posted and read, and what X asks for it.
 //
 // # Signing in
 //
@@ -93,10 +120,38 @@ type Config struct {
 	AccessToken, AccessSecret   string
 	BearerToken                 string
 
+	// Hear is how posts are heard over API v2; "" is [HearStream].
+	Hear Source
+	// PollEvery is the time between two looks of [HearPoll]; 0 is 5 s, and X takes one in
+	// 3 s. Reposts and quotes are looked for half as often.
+	PollEvery time.Duration
+	// WebhookURL is where X reaches [Network.WebhookHandler], for [HearWebhook]: an
+	// address with https and no port.
+	WebhookURL string
+
+	// RepliesPerDay is how many replies X takes of the account in 24 hours; 0 if that need
+	// not be watched. X does not say, but others report 200 of an account that is not
+	// verified, 2,400 of one that is.
+	RepliesPerDay int
+
+	// Links lets replies hold what X takes for a link. A post with one costs twenty times
+	// as much. Else addresses in the names of offers are parted by a space.
+	Links bool
+
 	HTTP *http.Client // whose transport is used; default one of its own
 	Log  *slog.Logger // default none
 	Now  func() time.Time
 }
+
+// A Source is a way to hear posts.
+type Source string
+
+const (
+	HearStream   Source = "stream"   // the filtered stream: the only one that brings hashtags which do not speak to the bot
+	HearActivity Source = "activity" // the stream of the X Activity API
+	HearWebhook  Source = "webhook"  // the webhook of the X Activity API, and a look each minute for what it may have missed
+	HearPoll     Source = "poll"     // asking, again and again: every account may do that
+)
 
 // account is what both shapes share: the configuration, the signing client and
 // who the bot is.
@@ -106,6 +161,8 @@ type account struct {
 	signed http.RoundTripper // base behind OAuth 1.0a
 	log    *slog.Logger
 	whoami func(context.Context) (id, handle string, err error)
+	budget *budget
+	bill   bill
 
 	connected atomic.Bool  // a stream is open
 	waiting   atomic.Int64 // posts queued
@@ -138,6 +195,9 @@ func newAccount(cfg Config, bearer bool) (*account, error) {
 			errs = append(errs, fmt.Errorf("x: the %s is missing: create it in X's developer portal under Keys and tokens", c.name))
 		}
 	}
+	if cfg.RepliesPerDay < 0 {
+		errs = append(errs, fmt.Errorf("x: %d replies a day are less than none", cfg.RepliesPerDay))
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
@@ -148,6 +208,8 @@ func newAccount(cfg Config, bearer bool) (*account, error) {
 		cfg.Now = time.Now
 	}
 	a := &account{cfg: cfg, log: cfg.Log.With("network", name)}
+	a.budget = newBudget(cfg, a.log, postsPerQuarter, quarter)
+	a.bill.now, a.bill.log = cfg.Now, a.log
 	switch {
 	case cfg.HTTP == nil:
 		a.base = http.DefaultTransport.(*http.Transport).Clone()
@@ -210,9 +272,12 @@ func (e *otherAccountError) Error() string {
 // Network is X over API v2.
 type Network struct {
 	*account
-	follow sync.Mutex // held while the rules at X are changed
-	tags   []string   // followed last; under follow
-	noURLs bool       // X has refused the rule about quotes; under follow
+	own      ownPosts
+	follow   sync.Mutex // held while the rules at X are changed
+	tags     []string   // followed last; under follow
+	noURLs   bool       // X has refused the rule about quotes; under follow
+	watch    echoWatch
+	receiver receiver
 }
 
 var _ bot.Network = (*Network)(nil)
@@ -220,8 +285,9 @@ var _ bot.Network = (*Network)(nil)
 // New returns X over API v2. It talks to nobody yet; the error lists all that is
 // wrong with the configuration.
 func New(cfg Config) (*Network, error) {
+	hearErr := cfg.hearing()
 	a, err := newAccount(cfg, true)
-	if err != nil {
+	if err := errors.Join(err, hearErr); err != nil {
 		return nil, err
 	}
 	n := &Network{account: a}

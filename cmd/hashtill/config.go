@@ -62,6 +62,13 @@ type Config struct {
 		BearerToken        Secret `yaml:"-"`
 		BearerTokenFile    string `yaml:"bearer_token_file"`
 
+		Hear          string        `yaml:"hear"`
+		PollEvery     time.Duration `yaml:"poll_every"`
+		WebhookURL    string        `yaml:"webhook_url"`
+		Bare          string        `yaml:"bare"`
+		RepliesPerDay int           `yaml:"replies_per_day"`
+		ReplyLinks    bool          `yaml:"reply_links"`
+
 		SignIn           string `yaml:"sign_in"`
 		AuthorizeURL     string `yaml:"authorize_url"`
 		ClientID         string `yaml:"client_id"`
@@ -137,6 +144,7 @@ func Default() Config {
 	c.X.API = "v2"
 	c.X.APIURL, c.X.StreamURL = "https://api.x.com", "https://api.x.com"
 	c.X.SignIn = "off"
+	c.X.Hear, c.X.PollEvery, c.X.Bare, c.X.RepliesPerDay = "stream", 5*time.Second, "mail", 200
 	c.Terms.Version = "1"
 	c.Stripe.APIURL = "https://api.stripe.com"
 	c.SMTP.Host, c.SMTP.Port, c.SMTP.TLS = "localhost", 587, "starttls"
@@ -303,6 +311,19 @@ func (c Config) Validate() error {
 	}
 	oneOf("thanks", c.Thanks, "off", "bare", "product")
 	oneOf("x.api", c.X.API, "v2", "v1.1")
+	oneOf("x.hear", c.X.Hear, "stream", "activity", "webhook", "poll")
+	oneOf("x.bare", c.X.Bare, "mail", "off", "reply")
+	if c.X.PollEvery < 3*time.Second || c.X.PollEvery > 15*time.Minute {
+		bad("x.poll_every: %s is not between 3s, which X allows, and 15m", c.X.PollEvery)
+	}
+	if c.X.Hear == "webhook" {
+		if u, err := url.Parse(c.X.WebhookURL); err != nil || u.Scheme != "https" || u.Host == "" || u.Port() != "" || u.Path == "" || u.Path == "/" {
+			bad("x.webhook_url: %q is not an https address without a port and with a path, such as https://shop.example/x/webhook", c.X.WebhookURL)
+		}
+	}
+	if c.X.RepliesPerDay < 0 {
+		bad("x.replies_per_day: %d is less than none; 0 does not watch them", c.X.RepliesPerDay)
+	}
 	oneOf("x.sign_in", c.X.SignIn, "off", "oauth2", "oauth1")
 	if c.X.AuthorizeURL != "" {
 		address("x.authorize_url", c.X.AuthorizeURL)

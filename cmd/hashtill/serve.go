@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/mail"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -173,7 +174,7 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	}
 
 	s := &system{cfg: cfg, log: log, now: now, store: st, shop: shop}
-	s.bot = &bot.Bot{Shop: shop, Networks: []bot.Network{network}, ThanksProduct: cfg.Thanks == "product", Now: now, Log: log}
+	s.bot = &bot.Bot{Shop: shop, Networks: []bot.Network{network}, ThanksProduct: cfg.Thanks == "product", Bare: bot.Bare(cfg.X.Bare), Now: now, Log: log}
 	s.bot.Register()
 	cc := confirm.Config{Shop: shop, Till: till, Mailer: mailer, Links: links, PublicURL: cfg.PublicURL, Now: now, Log: log}
 	if cfg.Stripe.WebhookSecret != "" {
@@ -184,12 +185,13 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	}
 	cc.Wallet, cc.Limits = stripe.NewWallet(till), shop.Limits
 	cc.Terms = confirm.Terms{Version: cfg.Terms.Version, URL: cfg.Terms.URL}
+	cc.BeforeLink = s.bot.UnlessWithdrawn
 	counter, err := confirm.New(cc)
 	if err != nil {
 		return nil, err
 	}
 	counter.Register(shop)
-	s.outbox = &store.Outbox{Store: st, Do: s.perform, Now: now, Log: log}
+	s.outbox = &store.Outbox{Store: st, Do: s.perform, Group: service, Now: now, Log: log}
 	shop.Owing = s.outbox.Nudge
 	s.audit = &auditor{
 		shop: shop, archive: cfg.Archive, now: now, log: log,
@@ -200,6 +202,13 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.ready)
+	if hooked, ok := network.(*x.Network); ok && cfg.X.Hear == "webhook" {
+		at, err := url.Parse(cfg.X.WebhookURL)
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle(at.EscapedPath(), hooked.WebhookHandler())
+	}
 	mux.Handle("/", counter.Handler())
 	s.pages = &http.Server{
 		Handler:           mux,
@@ -222,6 +231,8 @@ func openX(cfg Config, log *slog.Logger, now func() time.Time) (bot.Network, err
 		ConsumerKey: string(cfg.X.ConsumerKey), ConsumerSecret: string(cfg.X.ConsumerSecret),
 		AccessToken: string(cfg.X.AccessToken), AccessSecret: string(cfg.X.AccessSecret),
 		BearerToken: string(cfg.X.BearerToken), Log: log, Now: now,
+		Hear: x.Source(cfg.X.Hear), PollEvery: cfg.X.PollEvery, WebhookURL: cfg.X.WebhookURL,
+		RepliesPerDay: cfg.X.RepliesPerDay, Links: cfg.X.ReplyLinks,
 	}
 	if cfg.X.API == "v1.1" {
 		return x.NewClassic(c)

@@ -1,6 +1,7 @@
 package xtest
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"maps"
@@ -55,6 +56,8 @@ func (s *Server) table() []endpoint {
 		{pattern: "GET /2/tweets", user: true, app: true, scopes: reading, limit: 5000, appLimit: 3500, params: append([]string{"ids"}, shape...), serve: s.getPosts},
 		{pattern: "GET /2/tweets/{id}", user: true, app: true, scopes: reading, limit: 900, appLimit: 450, params: shape, serve: s.getPost},
 		{pattern: "GET /2/tweets/{id}/retweeted_by", user: true, app: true, scopes: reading, limit: 75, params: append([]string{"max_results", "pagination_token"}, shape...), serve: s.getReposters},
+		{pattern: "GET /2/tweets/{id}/quote_tweets", user: true, app: true, scopes: reading, limit: 75, params: append([]string{"max_results", "pagination_token", "exclude"}, shape...), serve: s.getQuotes},
+		{pattern: "GET /2/users/reposts_of_me", user: true, scopes: reading, limit: 75, params: append([]string{"max_results", "pagination_token"}, shape...), serve: s.getReposted},
 		{pattern: "GET /2/users/me", user: true, scopes: reading, limit: 75, params: shape, serve: s.getMe},
 		{pattern: "GET /2/users/{id}/tweets", user: true, app: true, scopes: reading, limit: 900, appLimit: 10000, params: page, serve: s.getPostsOf},
 		{pattern: "GET /2/users/{id}/mentions", user: true, app: true, scopes: reading, limit: 300, appLimit: 450, params: page, serve: s.getMentions},
@@ -72,6 +75,7 @@ func (s *Server) table() []endpoint {
 			endpoint{pattern: "GET /1.1/statuses/show.json", user: true, app: true, limit: 900, serve: s.showStatus},
 		)
 	}
+	all = append(all, s.activityEndpoints()...)
 	all = append(all, s.signInEndpoints()...)
 	for i := range all {
 		e := &all[i]
@@ -121,6 +125,7 @@ func (s *Server) routes() http.Handler {
 
 // handle takes a request through faults, signing in, limits and the deed.
 func (s *Server) handle(e *endpoint, w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 	if err != nil {
 		write(w, http.Header{}, about(http.StatusRequestEntityTooLarge, "Request Entity Too Large"))
@@ -149,6 +154,22 @@ func (s *Server) handle(e *endpoint, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	write(w, header, a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a.status/100 == 2 {
+		s.answers[e.pattern]++
+		s.announce()
+	}
+}
+
+// WaitAnswer returns when a program has asked an endpoint, as "GET
+// /2/users/{id}/mentions", and has had a good answer, after the call of WaitAnswer. It
+// fails with ctx or with ErrClosed.
+func (s *Server) WaitAnswer(ctx context.Context, endpoint string) error {
+	s.mu.Lock()
+	before := s.answers[endpoint]
+	s.mu.Unlock()
+	return s.await(ctx, func() bool { return s.answers[endpoint] > before })
 }
 
 // answer checks who calls and how often, and serves the call. What it has to

@@ -303,6 +303,7 @@ func (s *Server) remove(accountID, postID string) error {
 		return errNotAuthor
 	}
 	gone := target.EditHistory
+	s.deliverRemoval(target)
 	s.order = slices.DeleteFunc(s.order, func(p *post) bool {
 		if slices.Contains(gone, p.ID) || slices.Contains(gone, p.RepostOf) {
 			delete(s.posts, p.ID)

@@ -29,6 +29,9 @@
 //   - The filtered stream has one connection and needs rules. It delivers
 //     posts that match a rule, with the fields that were asked for and no
 //     others, and keeps alive with "\r\n". Protected accounts never appear.
+//   - The X Activity API tells of mentions, replies, quotes and reposts of accounts that
+//     were subscribed to, on two connections at most and at webhooks, which must answer
+//     its check and whose deliveries are signed.
 //   - With [Options].Classic the closed v1.1 endpoints answer too, for clients
 //     that still speak them; without it they refuse as they do today.
 //   - People sign in to apps on pages of the stand-in's own, by OAuth 2.0 with
@@ -36,7 +39,7 @@
 //
 // # What is not kept
 //
-// Direct messages, media, the X Activity API, webhooks, search, the caps per
+// Direct messages, media, other events of the X Activity API, search, the caps per
 // day and refresh tokens are not here. The "Automated" label of an account is not
 // part of X's public API and so never goes over the wire.
 //
@@ -82,34 +85,39 @@ type Options struct {
 // Server is a running stand-in. Its methods may be called at any time, from
 // any goroutine.
 type Server struct {
-	opts        Options
-	endpoints   []endpoint
-	consumerKey string
-	secret      string // of the consumer key
-	bearer      string
-	listener    net.Listener
-	http        *http.Server
-	ctx         context.Context // ended by Close
-	cancel      context.CancelFunc
-	running     sync.WaitGroup // the accept loop and every connection
+	opts          Options
+	endpoints     []endpoint
+	consumerKey   string
+	secret        string // of the consumer key
+	bearer        string
+	listener      net.Listener
+	http          *http.Server
+	ctx           context.Context // ended by Close
+	cancel        context.CancelFunc
+	running       sync.WaitGroup // the accept loop, every connection and webhook
+	webhookClient *http.Client
 
-	mu         sync.Mutex
-	changed    chan struct{} // closed and replaced at every change people may wait for
-	lastID     int64
-	accounts   map[string]*account // by id
-	order      []*post             // living posts, oldest first
-	posts      map[string]*post    // the same by id
-	spent      map[string]*window
-	nonces     map[string]time.Time
-	rules      []rule
-	streams    map[*stream]bool
-	faults     []*Fault
-	onDeed     func(Deed)
-	silent     bool
-	duplicate  bool
-	disorder   int
-	cutMessage bool
-	signIn     signInState
+	mu            sync.Mutex
+	changed       chan struct{} // closed and replaced at every change people may wait for
+	lastID        int64
+	accounts      map[string]*account // by id
+	order         []*post             // living posts, oldest first
+	posts         map[string]*post    // the same by id
+	answers       map[string]int      // good ones, by endpoint
+	spent         map[string]*window
+	nonces        map[string]time.Time
+	rules         []rule
+	streams       map[*stream]bool
+	subscriptions []subscription
+	webhooks      map[string]*webhook // by id
+	sparse        bool
+	faults        []*Fault
+	onDeed        func(Deed)
+	silent        bool
+	duplicate     bool
+	disorder      int
+	cutMessage    bool
+	signIn        signInState
 }
 
 // Start runs a stand-in until Close. It fails if it cannot listen.
@@ -139,11 +147,13 @@ func Start(opts Options) (*Server, error) {
 		changed:     make(chan struct{}),
 		accounts:    make(map[string]*account),
 		posts:       make(map[string]*post),
+		answers:     make(map[string]int),
 		spent:       make(map[string]*window),
 		nonces:      make(map[string]time.Time),
 		streams:     make(map[*stream]bool),
 		signIn:      newSignInState(),
 	}
+	s.webhookClient = &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	s.http = &http.Server{Handler: s.routes(), ConnState: s.connState}
 	s.running.Go(func() { s.http.Serve(l) })
 	return s, nil
@@ -159,6 +169,7 @@ func (s *Server) Close() error {
 	s.cancel()
 	err := s.http.Close()
 	s.running.Wait()
+	s.webhookClient.CloseIdleConnections()
 	if errors.Is(err, net.ErrClosed) { // closed before
 		err = nil
 	}

@@ -12,14 +12,15 @@ import (
 // stream is one open connection: the filtered stream of v2, or a
 // statuses/filter of v1.1.
 type stream struct {
-	fields fields     // v2
-	track  [][]string // v1.1: alternatives of words that must all be there
-	owner  string     // v1.1: account id
-	out    chan frame
-	held   []frame // messages Disorder keeps back
-	ctx    context.Context
-	abort  context.CancelFunc
-	gone   chan struct{} // closed when the connection no longer counts
+	fields   fields     // v2
+	activity bool       // of the X Activity API
+	track    [][]string // v1.1: alternatives of words that must all be there
+	owner    string     // v1.1: account id
+	out      chan frame
+	held     []frame // messages Disorder keeps back
+	ctx      context.Context
+	abort    context.CancelFunc
+	gone     chan struct{} // closed when the connection no longer counts
 }
 
 func (st *stream) classic() bool { return st.track != nil }
@@ -52,7 +53,7 @@ func (s *Server) openStream(c *call) answer {
 		return connectionProblem(409, "RuleConfigurationIssue", "This stream has no rules. Define rules before connecting.")
 	}
 	for st := range s.streams {
-		if !st.classic() {
+		if !st.classic() && !st.activity {
 			return connectionProblem(429, "TooManyConnections", "This stream is currently at the maximum allowed connection limit.")
 		}
 	}
@@ -124,6 +125,7 @@ func (s *Server) pump(w http.ResponseWriter, r *http.Request, st *stream) {
 // deliver puts a new post on the streams that ask for it. The lock must be
 // held.
 func (s *Server) deliver(p *post) {
+	s.deliverActivity(p)
 	if len(s.streams) == 0 || s.accounts[p.AuthorID].Protected {
 		return
 	}
@@ -139,7 +141,7 @@ func (s *Server) deliver(p *post) {
 		switch {
 		case st.classic() && tracks(v, st.track):
 			message = s.status(p, streamed)
-		case !st.classic() && len(matching) > 0:
+		case !st.classic() && !st.activity && len(matching) > 0:
 			message = s.body([]*post{p}, st.fields, "", nil)
 			message["data"] = s.postObject(p, st.fields)
 			message["matching_rules"] = matching
@@ -151,6 +153,24 @@ func (s *Server) deliver(p *post) {
 			panic(err) // a bug, as in write
 		}
 		s.send(st, frame{data: append(data, "\r\n"...)})
+	}
+}
+
+// deliverRemoval tells the streams of v1.1 that a post they have had is gone. Those of
+// v2 are told nothing. The lock must be held.
+// https://developer.x.com/en/docs/x-api/v1/tweets/filter-realtime/guides/streaming-message-types
+func (s *Server) deliverRemoval(p *post) {
+	notice, err := json.Marshal(object{"delete": object{"status": object{
+		"id": number(p.ID), "id_str": p.ID, "user_id": number(p.AuthorID), "user_id_str": p.AuthorID,
+	}}})
+	if err != nil {
+		panic(err) // a bug, as in write
+	}
+	v := s.subject(p)
+	for st := range s.streams {
+		if st.classic() && tracks(v, st.track) {
+			s.send(st, frame{data: append(notice, "\r\n"...)})
+		}
 	}
 }
 
