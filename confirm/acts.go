@@ -76,7 +76,8 @@ type Config struct {
 // A Counter is where buyers confirm and pay.
 type Counter struct {
 	Config
-	pages *pages
+	pages    *pages
+	refusals refusals // of webhooks
 }
 
 // New opens a counter.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
+	"time"
 
 	"hashtill/offers"
 )
@@ -30,7 +32,9 @@ const maxPosted = 256 << 10
 // logged.
 func (c *Counter) webhook(w http.ResponseWriter, r *http.Request) {
 	refuse := func(status int, why string) {
-		c.Log.Warn("webhook refused", "status", status, "why", why)
+		if unlogged, ok := c.refusals.tell(c.Now()); ok {
+			c.Log.Warn("webhook refused", "status", status, "why", why, "unlogged", unlogged)
+		}
 		http.Error(w, http.StatusText(status), status)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPosted))
@@ -56,6 +60,26 @@ func (c *Counter) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// refusals bounds how often it is logged that a webhook was refused, since anybody may
+// post one: once a minute, with how many were refused since.
+type refusals struct {
+	mu       sync.Mutex
+	told     time.Time // when one was logged last
+	unlogged int       // since then
+}
+
+// tell says whether to log a refusal, and how many were not logged before it.
+func (r *refusals) tell(now time.Time) (unlogged int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Sub(r.told) < time.Minute {
+		r.unlogged++
+		return 0, false
+	}
+	unlogged, r.told, r.unlogged = r.unlogged, now, 0
+	return unlogged, true
 }
 
 // heed looks how a payment stands of which something was told. What it cannot tell is

@@ -25,16 +25,26 @@ type pending struct {
 	again time.Time // when it comes again
 }
 
+// overdue is how late an effect may come again before it is another process's, or
+// done: this outbox looks every Poll, and gives back what is crowded out this soon.
+const overdue = maxCrowdDelay
+
 // Lags says how far the outbox is behind, by kind of effect, with what it has in hand
 // and what it has put off. It asks no store: what no outbox could lease yet, and what
-// another process has put off, is not among it.
+// another process has put off, is not among it. It remembers in memory alone: after a
+// restart, as in the hands of another process, an effect that was put off before is as
+// old as its last due time, and unknown until then.
 func (o *Outbox) Lags() map[string]Lag {
 	o.init()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.forgetPending()
 	lags := map[string]Lag{}
+	now := o.Now()
 	for _, p := range o.pending {
+		if now.Sub(p.again) > overdue {
+			continue
+		}
 		l := lags[p.kind]
 		if l.Effects++; l.Effects == 1 || p.since.Before(l.Since) {
 			l.Since = p.since
@@ -44,8 +54,8 @@ func (o *Outbox) Lags() map[string]Lag {
 	return lags
 }
 
-// forgetPending forgets what has not come again when it should have: another process
-// has it, or has done it. o.mu is held.
+// forgetPending forgets what has not come again for so long that it never will: until
+// then it may come back from another process, and is as old as it was. o.mu is held.
 func (o *Outbox) forgetPending() {
 	now := o.Now()
 	for key, p := range o.pending {

@@ -60,3 +60,27 @@ func TestOutboxLags(t *testing.T) {
 		}
 	})
 }
+
+// What has not come again when it should have is another process's, or done: nobody is
+// told that it is late.
+func TestOutboxLagsOfAnother(t *testing.T) {
+	withPost(t, nil, func(*post, context.Context, store.Lease) error { return errors.New("no") }, func(p *post) {
+		p.owe("charge", "c", 0)
+		p.box.Nudge()
+		pass(time.Millisecond)
+		if l := p.box.Lags()["charge"]; l.Effects != 1 {
+			t.Fatalf("%+v", l)
+		}
+		leases, err := p.store.Lease(t.Context(), time.Now().Add(time.Second), time.Now().Add(time.Hour), 1)
+		if err != nil || len(leases) != 1 {
+			t.Fatal(leases, err)
+		}
+		if err := p.store.Commit(t.Context(), store.Change{Shard: leases[0].Shard, Settle: []store.Settle{{ID: leases[0].ID, Try: leases[0].Try}}}); err != nil {
+			t.Fatal(err)
+		}
+		pass(50 * time.Second)
+		if lags := p.box.Lags(); len(lags) != 0 {
+			t.Errorf("%v", lags)
+		}
+	})
+}

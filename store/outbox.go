@@ -32,7 +32,9 @@ const (
 //
 // An effect's Try counts how often it was handed out, not how often it was really
 // tried: a crash, a lease that ran out and a kind at its share count too. So give
-// up by deadline, never by Try.
+// up by deadline, never by Try. The back-off counts what failed, and what nobody told
+// of; where that is less than Try the note ends in "[failed 3 of 17]", so that every
+// outbox knows.
 type Outbox struct {
 	Store Store
 
@@ -49,8 +51,12 @@ type Outbox struct {
 	Now func() time.Time // the clock that effects are due by; time.Now
 	Log *slog.Logger     // a line per effect: debug when done, warn when put off; slog.Default
 
+	// Group names the kinds that share one Share, because they wait for the same
+	// service: each kind of a group has the group's name. Each kind for itself.
+	Group func(kind string) string
+
 	Workers  int            // effects performed at once; 32
-	Share    int            // of them at most for one kind, so that a slow kind cannot hold up the others; three quarters of Workers
+	Share    int            // of them at most for one group of kinds, so that a slow one cannot hold up the others; three quarters of Workers
 	LeaseFor time.Duration  // how long one try may take; a minute
 	Poll     time.Duration  // how often to look for what fell due without a nudge; a second
 	Grace    time.Duration  // how long Run lets what is under way go on when it is to end; 10 seconds
@@ -63,7 +69,7 @@ type Outbox struct {
 
 	mu       sync.Mutex
 	inFlight int            // effects being performed or put off
-	busy     map[string]int // effects being performed, by kind
+	busy     map[string]int // effects being performed, by group
 	pending  map[pendingKey]pending
 	round    int64         // calls of Lease so far
 	idle     int64         // the last round that found nothing due while nothing was in flight
@@ -91,6 +97,9 @@ func (o *Outbox) init() {
 		}
 		if o.Rand == nil {
 			o.Rand = rand.Float64
+		}
+		if o.Group == nil {
+			o.Group = func(kind string) string { return kind }
 		}
 		o.Workers = max(cmp.Or(o.Workers, 32), 1)
 		o.Share = min(max(cmp.Or(o.Share, o.Workers*3/4), 1), o.Workers)
@@ -246,17 +255,18 @@ func (o *Outbox) tell() {
 
 // start gives a worker, taken already, its effect.
 func (o *Outbox) start(work context.Context, l Lease) {
+	group := o.Group(l.Kind)
 	o.mu.Lock()
 	o.inFlight++
 	o.leased(l)
-	o.busy[l.Kind]++
-	crowded := o.busy[l.Kind] > o.Share
+	o.busy[group]++
+	crowded := o.busy[group] > o.Share
 	if crowded {
-		o.busy[l.Kind]--
+		o.busy[group]--
 	}
 	o.mu.Unlock()
 	o.all.Go(func() {
-		defer o.end(l.Kind, crowded)
+		defer o.end(group, crowded)
 		if crowded {
 			o.stepBack(work, l)
 		} else {
@@ -267,14 +277,14 @@ func (o *Outbox) start(work context.Context, l Lease) {
 
 // end gives the worker back, last of all: whoever takes it next must not find
 // this effect still counted.
-func (o *Outbox) end(kind string, crowded bool) {
+func (o *Outbox) end(group string, crowded bool) {
 	defer func() { <-o.slots }()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !crowded {
-		o.busy[kind]--
-		if o.busy[kind] == 0 {
-			delete(o.busy, kind)
+		o.busy[group]--
+		if o.busy[group] == 0 {
+			delete(o.busy, group)
 		}
 	}
 	if o.inFlight--; o.inFlight == 0 {
@@ -300,13 +310,17 @@ func (o *Outbox) perform(work context.Context, l Lease) {
 		return
 	}
 	now := o.Now()
-	due := now.Add(o.delay(l.Try))
+	_, failed := unmark(l)
+	var due time.Time
 	var later *Later
 	if errors.As(err, &later) && later.At.After(now) {
 		due = later.At
+	} else {
+		failed++
+		due = now.Add(o.delay(failed))
 	}
 	log.Warn("effect put off", "err", err, "due", due)
-	o.putOff(work, log, l, due, cut(err.Error()))
+	o.putOff(work, log, l, due, mark(err.Error(), failed, l.Try))
 }
 
 // call calls Do and turns a panic into an error.
@@ -320,13 +334,14 @@ func (o *Outbox) call(ctx context.Context, log *slog.Logger, l Lease) (err error
 	return o.Do(ctx, l)
 }
 
-// stepBack puts off an effect whose kind has all the workers that it may have, so
-// that this worker is free for another kind. The note of its last failure stays.
+// stepBack puts off an effect whose group has all the workers that it may have, so
+// that this worker is free for another group. The note of its last failure stays.
 func (o *Outbox) stepBack(work context.Context, l Lease) {
 	log := o.Log.With("effect", l.ID, "kind", l.Kind, "try", l.Try, "shard", l.Shard)
 	due := o.Now().Add(min(o.delay(l.Try), maxCrowdDelay))
 	log.Debug("effect put off: its kind is at its share of workers", "due", due)
-	o.putOff(work, log, l, due, l.Note)
+	text, failed := unmark(l)
+	o.putOff(work, log, l, due, mark(text, failed, l.Try))
 }
 
 // putOff gives the effect back. It may go on when work has been cut off: the
@@ -356,13 +371,42 @@ func (o *Outbox) delay(tries int64) time.Duration {
 	return d/2 + time.Duration(o.Rand()*float64(d/2))
 }
 
-// cut makes a note of an error's text: valid UTF-8 of at most MaxNote bytes.
-func cut(text string) string {
+// mark makes a note of an error's text, and of how many of the tries failed, unless all
+// of them did.
+func mark(text string, failed, tries int64) string {
+	if failed >= tries {
+		return cut(text, MaxNote)
+	}
+	m := fmt.Sprintf(markFormat, failed, tries)
+	return strings.TrimPrefix(cut(text, MaxNote-len(m))+m, " ")
+}
+
+const markFormat = " [failed %d of %d]"
+
+// unmark returns the text of a lease's note, and how often the effect has failed before
+// this try. Whoever did not come to tell has failed.
+func unmark(l Lease) (text string, failed int64) {
+	before := l.Try - 1
+	at := strings.LastIndex(" "+l.Note, " [failed ")
+	if at < 0 {
+		return l.Note, before
+	}
+	var tries int64
+	text, m := strings.TrimSuffix(l.Note[:at], " "), " "+l.Note[at:]
+	_, err := fmt.Sscanf(m, markFormat, &failed, &tries)
+	if err != nil || m != fmt.Sprintf(markFormat, failed, tries) || failed < 0 || failed > tries || tries > before {
+		return l.Note, before
+	}
+	return text, failed + before - tries
+}
+
+// cut makes valid UTF-8 of at most that many bytes of a text.
+func cut(text string, most int) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
-	if len(text) <= MaxNote {
+	if len(text) <= most {
 		return text
 	}
-	end := MaxNote
+	end := most
 	for !utf8.RuneStart(text[end]) {
 		end--
 	}

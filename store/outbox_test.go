@@ -217,7 +217,7 @@ func TestOutboxLater(t *testing.T) {
 		now := time.Now()
 		p.box.Nudge()
 		synctest.Wait()
-		if o := p.owed("later"); !o.Due.Equal(at) || o.Note != "reply: later: rate limit" {
+		if o := p.owed("later"); !o.Due.Equal(at) || o.Note != "reply: later: rate limit [failed 0 of 1]" {
 			p.Errorf("put off as %+v, want %v", o, at)
 		}
 		if o := p.owed("past"); o.Due.Sub(now) != 500*time.Millisecond {
@@ -373,7 +373,7 @@ func TestOutboxShare(t *testing.T) {
 		if p.owed("late") != nil {
 			p.Error("a reply waits for the mails")
 		}
-		if o := p.owed("mail400"); o.Note != "" || o.Try != 1 {
+		if o := p.owed("mail400"); o.Note != "[failed 0 of 1]" || o.Try != 1 {
 			p.Errorf("a mail whose turn has not come stands as %+v", o)
 		}
 	})
@@ -539,7 +539,7 @@ func TestOutboxCrowdedKeepsNote(t *testing.T) {
 		p.box.Nudge()
 		synctest.Wait()
 		p.wantCalls("first/1")
-		if o := p.owed("second"); o.Try != 21 || o.Note != "mail server says 451" || o.Due.Sub(now) > 30*time.Second {
+		if o := p.owed("second"); o.Try != 21 || o.Note != "mail server says 451 [failed 20 of 21]" || o.Due.Sub(now) > 30*time.Second {
 			p.Errorf("it stands as %+v", o)
 		}
 	})
@@ -555,6 +555,108 @@ func TestOutboxNoteIsCutBetweenLetters(t *testing.T) {
 		synctest.Wait()
 		if note := p.owed("e").Note; !utf8.ValidString(note) || len(note) != store.MaxNote-1 {
 			p.Errorf("note of %d bytes, valid %v", len(note), utf8.ValidString(note))
+		}
+	})
+}
+
+// Who is told to come later has not failed: the first real failure is tried again
+// soon, however often the effect was handed out, and by whichever outbox.
+func TestOutboxLaterIsNoFailure(t *testing.T) {
+	const named, poll = 20, 50 * time.Millisecond
+	do := func(_ *post, _ context.Context, l store.Lease) error {
+		if l.Try <= named {
+			return &store.Later{At: time.Now().Add(time.Second), Err: errors.New("the budget is spent")}
+		}
+		return errors.New("409")
+	}
+	withPost(t, func(o *store.Outbox) { o.Poll = poll }, do, func(p *post) {
+		p.owe("charge", "e", 0)
+		for o := p.owed("e"); o.Try <= named; o = p.owed("e") {
+			if o.Try > 0 && o.Note != fmt.Sprintf("later: the budget is spent [failed 0 of %d]", o.Try) {
+				p.Fatalf("it stands as %+v", o)
+			}
+			pass(poll)
+		}
+		for failed, delay := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second} {
+			o := p.owed("e")
+			if want := fmt.Sprintf("409 [failed %d of %d]", failed+1, named+failed+1); o.Note != want {
+				p.Fatalf("it stands as %+v, want %s", o, want)
+			}
+			if left := time.Until(o.Due); left > delay || o.Try != int64(named+failed+1) {
+				p.Fatalf("after %d failures it is due in %v, want %v", failed+1, left, delay)
+			}
+			pass(time.Until(o.Due) + poll + time.Millisecond)
+		}
+	})
+}
+
+// What stands in a note is not always ours, and never makes the back-off longer or
+// the note too long.
+func TestOutboxStrangeNotes(t *testing.T) {
+	for note, delay := range map[string]time.Duration{
+		"x [failed 2 of 9]":   2 * time.Second,  // 2, and this time
+		"x [failed 2 of 5]":   32 * time.Second, // 2, four that nobody told of, and this time
+		"x [failed 9 of 9]":   256 * time.Second,
+		"x [failed 9 of 8]":   256 * time.Second,
+		"x [failed -9 of 9]":  256 * time.Second,
+		"x [failed 2 of 99]":  256 * time.Second,
+		"x [failed 2 of ]":    256 * time.Second,
+		"x [failed 2 of 9] y": 256 * time.Second,
+		strings.Repeat("é", store.MaxNote/2-20) + " [failed 0 of 9]": 500 * time.Millisecond,
+	} {
+		do := func(*post, context.Context, store.Lease) error {
+			return errors.New(strings.Repeat("é", store.MaxNote))
+		}
+		withPost(t, nil, do, func(p *post) {
+			now := time.Now()
+			rows := store.Rows{Effects: []store.Owed{{Effect: store.Effect{ID: "e", Kind: "mail", Due: now}, Try: 9, Note: note}}}
+			if err := p.box.Store.Load(t.Context(), store.ShardOf("e"), rows); err != nil {
+				p.Fatal(err)
+			}
+			p.box.Nudge()
+			synctest.Wait()
+			if o := p.owed("e"); o.Due.Sub(now) != delay || len(o.Note) > store.MaxNote || !utf8.ValidString(o.Note) {
+				p.Errorf("%q: due after %v, want %v; the note is %q", note, o.Due.Sub(now), delay, o.Note)
+			}
+		})
+	}
+}
+
+// Kinds that depend on the same service share one share: when it hangs, all others go
+// on.
+func TestOutboxGroup(t *testing.T) {
+	hang := func(_ *post, ctx context.Context, l store.Lease) error {
+		if l.Kind == "mail" {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	withPost(t, func(o *store.Outbox) {
+		o.Group = func(kind string) string {
+			if kind != "mail" {
+				return "stripe"
+			}
+			return kind
+		}
+	}, hang, func(p *post) {
+		for i := range 60 {
+			p.owe([]string{"charge", "void", "look"}[i%3], fmt.Sprint("hangs", i), 0)
+		}
+		pass(time.Millisecond)
+		for i := range 40 {
+			p.owe("mail", fmt.Sprint("mail", i), 0)
+		}
+		p.box.Nudge()
+		synctest.Wait()
+		mails := 0
+		for _, call := range p.calls() {
+			if strings.HasPrefix(call, "mail") {
+				mails++
+			}
+		}
+		if hangs := len(p.calls()) - mails; mails != 40 || hangs != 24 {
+			p.Errorf("%d mails sent, %d effects hang; want 40 and 24", mails, hangs)
 		}
 	})
 }

@@ -12,10 +12,13 @@ var (
 	// table would catch, and without the random lives, which differ at each run.
 	offersTests = testSet{pkg: "./offers", run: "^Test", skip: "^(TestDiagramIsTheTable|TestTableHasARowForEverything|TestStepHoldsItsPromises)$"}
 	payingTests = testSet{pkg: "./confirm", run: "^Test(Choosing|Chosen|Forms|CardIn)"}
-	hookTests   = testSet{pkg: "./confirm", run: "^TestWebhookSignatures$"}
+	tillTests   = testSet{pkg: "./confirm/stripe", run: "^Test(Budget|TooMany|RefundSlot)"}
+	hookTests   = testSet{pkg: "./confirm", run: "^TestWebhook(Signatures|Strangers)$"}
 	afterTests  = testSet{pkg: "./confirm", run: "^Test(Afterwards|Withdrawn|RefundInPart|LookingChangesNothing)"}
 	booksTests  = testSet{pkg: "./confirm", run: "^TestReconcile"}
 	joinTests   = testSet{pkg: "./confirm", run: "^Test(Registering|BackNeedsTheMail|AccountEdits|SignOut|SignInIsBound|ProvenIsAnAddress|ScannersChangeNothing|Joining|LeavingBefore|CodesAreCounted)"}
+	cardTests   = testSet{pkg: "./confirm", run: "^TestCards$"}
+	lifeTests   = testSet{pkg: "./confirm", run: "^TestHistories$"}
 	signInTests = testSet{pkg: "./bot/x", run: "^TestSignIn(Nobody)?$"}
 )
 
@@ -173,9 +176,10 @@ var faultTable = []fault{
 	{"outbox/begins-after-the-lease", theOutbox, "o.margin(); left > 0 {", "o.margin(); left > -time.Hour {", outboxTests},
 	{"outbox/performed-twice-at-once", theOutbox, "\t\t\to.perform(work, l)\n", "\t\t\to.perform(work, l)\n\t\t\to.perform(work, l)\n", outboxTests},
 	{"outbox/panic-not-recovered", theOutbox, "p := recover(); p", "p := any(nil); p", outboxTests},
-	{"outbox/share-ignored", theOutbox, "o.busy[l.Kind] > o.Share", "o.busy[l.Kind] > o.Workers", outboxTests},
-	{"outbox/share-never-given-back", theOutbox, "\t\to.busy[kind]--\n", "", outboxTests},
-	{"outbox/crowded-forgets-the-note", theOutbox, "o.putOff(work, log, l, due, l.Note)", "o.putOff(work, log, l, due, \"\")", outboxTests},
+	{"outbox/share-ignored", theOutbox, "o.busy[group] > o.Share", "o.busy[group] > o.Workers", outboxTests},
+	{"outbox/group-ignored", theOutbox, "group := o.Group(l.Kind)", "group := l.Kind", outboxTests},
+	{"outbox/share-never-given-back", theOutbox, "\t\to.busy[group]--\n\t\tif o", "\t\tif o", outboxTests},
+	{"outbox/crowded-forgets-the-note", theOutbox, "mark(text, failed, l.Try)", "mark(text[:0], failed, l.Try)", outboxTests},
 	{"outbox/crowded-waits-too-long", theOutbox, "min(o.delay(l.Try), maxCrowdDelay)", "maxDelay", outboxTests},
 	{"outbox/later-ignored", theOutbox, "due = later.At", "_ = later.At", outboxTests},
 	{"outbox/grace-ignored", theOutbox, "time.AfterFunc(o.Grace, cutOff)", "time.AfterFunc(0, cutOff)", outboxTests},
@@ -188,6 +192,8 @@ var faultTable = []fault{
 	{"outbox/loses-workers", theOutbox, "range workers - len(leases) {", "range workers - len(leases) - 1 {", outboxTests},
 	{"outbox/nudge-ignored", theOutbox, "pause(ctx, o.nudge, o.Poll)", "pause(ctx, nil, o.Poll)", outboxTests},
 	{"outbox/never-polls", theOutbox, "pause(ctx, o.nudge, o.Poll)", "pause(ctx, o.nudge, 100*time.Hour)", outboxTests},
+	{"outbox/later-is-a-failure", theOutbox, "o.delay(failed))", "o.delay(l.Try))", outboxTests},
+	{"outbox/late-for-another", "store/lag.go", "now.Sub(p.again) > overdue", "now.Sub(p.again) > maxDelay", outboxTests},
 	{"outbox/no-back-off", theOutbox, "firstDelay<<max(doublings, 0)", "firstDelay", outboxTests},
 	{"outbox/back-off-without-an-end", theOutbox, "d := maxDelay", "d := 2 * maxDelay", outboxTests},
 	{"outbox/idle-while-busy", theOutbox, "quiet := o.inFlight == 0", "quiet := o.inFlight >= 0", outboxTests},
@@ -263,9 +269,13 @@ var faultTable = []fault{
 	{"paying/day-not-counted", theSpending, "{Key: day, By: c.Total.Minor, Max: most(limits.day)},", "{Key: day, By: 0, Max: most(limits.day)},", offersTests},
 	{"paying/counted-twice", theSpending, "if among || !limits.counts() {", "if !limits.counts() {", offersTests},
 	{"paying/never-given-back", theSpending, "freed = freed || gave", "_ = gave", offersTests},
-	{"paying/frozen-buyer-charged", thePerformer, "b.Barred() != \"\" && p.ChargingAt", "b.Barred() == \"nobody\" && p.ChargingAt", offersTests},
+	{"paying/frozen-buyer-charged", thePerformer, "if b.Barred() != \"\" {\n\t\t_, err = s.move(ctx, p.ID, Event{Kind: BuyerBarred", "if b.Barred() == \"nobody\" {\n\t\t_, err = s.move(ctx, p.ID, Event{Kind: BuyerBarred", offersTests},
 	{"paying/freeze-lifted-by-a-post", "offers/people.go", "if frozen = b.Frozen; frozen ||", "if frozen = false; frozen ||", offersTests},
 	{"paying/webhook-signature-unchecked", "confirm/stripe/webhook.go", "err := w.verify(header.Get(\"Stripe-Signature\"), body); err != nil", "err := w.verify(header.Get(\"Stripe-Signature\"), body); err != nil && len(body) == 0", hookTests},
+	{"paying/webhook-refusals-all-logged", "confirm/webhook.go", "now.Sub(r.told) < time.Minute", "now.Before(r.told)", hookTests},
+	{"paying/waiting-overtaken", "confirm/stripe/budget.go", "if short <= 0 && !b.end.After(now) {", "if short <= 0 {", tillTests},
+	{"paying/line-comes-back-at-once", "confirm/stripe/budget.go", "b.places[who] = at.Add(more)", "b.places[who] = at", tillTests},
+	{"paying/refund-key-of-a-slot-that-is-over", "confirm/stripe/refund.go", "n > 0 && end.Sub(t.now()) <= refundRest", "n > 0 && t.now().Truncate(refundSlot).Add(refundSlot).Sub(t.now()) <= refundRest", tillTests},
 	{"paying/webhook-event-claimed-twice", "offers/stripe.go", "\"event/\"+h.Event, []byte{}", "\"event/\"+h.Event+fmt.Sprintf(\"%p\", &p), []byte{}", offersTests},
 
 	// Registering, and the account's own pages.
@@ -310,4 +320,13 @@ var faultTable = []fault{
 	{"books/late-payment-takes-the-place", theStep, "s.p.Intent != \"\" && s.p.Intent != s.ev.Intent", "s.p.Intent == \"-\"", offersTests},
 	{"outbox/lag-begins-anew", "store/lag.go", "if !known {", "if !known || p.again != l.Until {", outboxTests},
 	{"outbox/lag-never-ends", "store/lag.go", "delete(o.pending, key)\n\tcase known", "_ = key\n\tcase known", outboxTests},
+
+	// Random histories, and every test card.
+	{"histories/charged-by-a-new-payment", "confirm/acts.go", "s, err := c.Till.Confirm(ctx, p.Intent, ",
+		"p.Intent, _ = c.Till.Prepare(ctx, Payment{Purchase: p.ID, Key: key, Customer: j.Buyer.Customer, Card: p.Card.ID, Total: p.Total})\n\ts, err := c.Till.Confirm(ctx, p.Intent, ", lifeTests},
+	{"histories/refund-key-of-the-moment", "confirm/acts.go", "fmt.Sprintf(\"refund:%s:%d\", p.ID, n)", "fmt.Sprintf(\"refund:%s:%d:%d\", p.ID, n, c.Now().UnixNano())", lifeTests},
+	{"histories/units-back-before-the-void", theStep, "func (s *step) void() {\n", "func (s *step) void() {\n\ts.release()\n", lifeTests},
+	{"histories/webhook-believed", "confirm/webhook.go", "\tif err == nil && (s.Status == Open", "\ts.Status = Taken\n\tif err == nil && (s.Status == Open", lifeTests},
+	{"histories/late-money-kept", theStep, "\ts.refund(Money{}, \"paid too late\")\n", "", lifeTests},
+	{"cards/lost-answer-is-a-decline", "confirm/stripe/till.go", "\t\tif err != nil {\n\t\t\treturn confirm.Standing{}, err\n\t\t}\n\t\tswitch {", "\t\tif err != nil {\n\t\t\treturn confirm.Standing{Status: confirm.Failed}, nil\n\t\t}\n\t\tswitch {", cardTests},
 }

@@ -101,6 +101,19 @@ func (c storeOwedCmd) Run(e *env) error {
 // payments are the kinds of effects that ask Stripe for something.
 var payments = []offers.EffectKind{offers.Prepare, offers.Charge, offers.Look, offers.Void, offers.Refunding, offers.Heed}
 
+// service names what performs a kind of effect: when Stripe hangs, all that is asked of
+// it shares one share of the outbox's workers, and replies and mails go on.
+func service(kind string) string {
+	if slices.Contains(payments, offers.EffectKind(kind)) || slices.Contains(cards, kind) {
+		return "stripe"
+	}
+	return kind
+}
+
+// cards are the kinds of what package offers owes Stripe for a buyer, rather than for a
+// purchase: to look whether a card was saved, to remove one, to delete the customer.
+var cards = []string{"card", "detach", "leave"}
+
 // paymentsLate is how old a payment's effect may be before somebody has to know.
 const paymentsLate = time.Minute
 

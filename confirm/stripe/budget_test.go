@@ -129,6 +129,143 @@ func TestBudgetOfEndpoint(t *testing.T) {
 	})
 }
 
+// With more payments than Stripe takes everybody waits for as long as a line in order
+// takes.
+func TestBudgetInOrder(t *testing.T) {
+	for arrive, longest := range map[int]time.Duration{22: 13 * time.Second, 30: 62 * time.Second} {
+		t.Run(fmt.Sprint(arrive, " a second"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				till := gauged(t, &gauge{}, Config{})
+				var all sync.WaitGroup
+				var mu sync.Mutex
+				var worst time.Duration
+				puts, n := 0, arrive*120
+				for i := range n {
+					all.Go(func() {
+						start := time.Now()
+						m, err := until(t.Context(), func() error {
+							_, err := till.Confirm(t.Context(), "pi_1", "pm_1", fmt.Sprint(i), "https://shop.example")
+							return err
+						})
+						if err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						worst, puts = max(worst, time.Since(start)), puts+m
+					})
+					_ = wait(t.Context(), time.Second/time.Duration(arrive))
+				}
+				all.Wait()
+				if worst > longest || worst < longest/2 || puts > n {
+					t.Errorf("the longest wait was %v, want at most %v; %d payments were put off %d times", worst, longest, n, puts)
+				}
+			})
+		})
+	}
+}
+
+// Nobody overtakes those who wait, even if they come some moments after their time, as
+// from the outbox.
+func TestBudgetNotOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		till := gauged(t, &gauge{}, Config{})
+		till.Hasten()
+		pay := func(key any) (at time.Time) {
+			t.Helper()
+			_, err := till.Confirm(t.Context(), "pi_1", "pm_1", fmt.Sprint(key), "https://shop.example")
+			if later := (*confirm.LaterError)(nil); errors.As(err, &later) {
+				return later.At
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return time.Time{}
+		}
+		var last time.Time
+		for i := range 45 { // five go at once, and the line is of two seconds
+			at := pay(i)
+			if at.IsZero() != (i < 5) || i > 5 && !at.After(last) {
+				t.Fatalf("payment %d has to wait until %v, after %v", i, at, last)
+			}
+			last = at
+		}
+		_ = wait(t.Context(), 1900*time.Millisecond)
+		if at := pay("new"); !at.After(last) {
+			t.Errorf("who is new has its place at %v, the last before at %v", at, last)
+		}
+		for i := range 5 {
+			if at := pay(5 + i); !at.IsZero() {
+				t.Errorf("payment %d has come at its time, and has to wait until %v", 5+i, at)
+			}
+		}
+	})
+}
+
+// When Stripe stops us the line stays in order, and does not come back all at once.
+func TestBudgetInOrderAfterTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var shut time.Time
+		g := &gauge{}
+		g.next = func(r *http.Request) *http.Response {
+			if len(g.sent[""]) == 60 {
+				shut = time.Now()
+				res := say(r, 429, `{"error":{"type":"invalid_request_error","code":"rate_limit"}}`)
+				res.Header.Set("Retry-After", "30")
+				return res
+			}
+			return say(r, 200, succeeded)
+		}
+		till := gauged(t, g, Config{})
+		var all sync.WaitGroup
+		var puts sync.Map
+		for i := range 200 {
+			all.Go(func() {
+				n, _ := until(t.Context(), func() error {
+					_, err := till.Confirm(t.Context(), "pi_1", "pm_1", fmt.Sprint(i), "https://shop.example")
+					return err
+				})
+				puts.Store(i, n)
+			})
+		}
+		all.Wait()
+		for _, at := range g.sent[""][60:] {
+			if at.Sub(shut) < 30*time.Second {
+				t.Fatalf("asked %v after Stripe had said to stop", at.Sub(shut))
+			}
+		}
+		puts.Range(func(i, n any) bool {
+			if n.(int) > 4 {
+				t.Errorf("payment %v was put off %d times", i, n)
+			}
+			return true
+		})
+		if most := g.most(""); most > 25 || time.Since(shut) > 40*time.Second {
+			t.Errorf("%d requests in one second; all was done %v later", most, time.Since(shut))
+		}
+	})
+}
+
+// Who never comes back is forgotten.
+func TestBudgetForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		till := gauged(t, &gauge{}, Config{})
+		till.Hasten()
+		for i := range 1000 {
+			_, _ = till.Confirm(t.Context(), "pi_1", "pm_1", fmt.Sprint(i), "https://shop.example")
+		}
+		_ = wait(t.Context(), time.Hour)
+		if _, err := till.Look(t.Context(), "pi_1"); err != nil {
+			t.Error(err)
+		}
+		for name, b := range till.budget.endpoints {
+			if len(b.places) != 0 {
+				t.Errorf("%s: %d places are kept", name, len(b.places))
+			}
+		}
+	})
+}
+
 func TestBudgetOfAll(t *testing.T) {
 	for key, most := range map[string]int{"sk_live_x": 100, "rk_live_x": 100, "sk_test_x": 25, "rk_test_x": 25} {
 		synctest.Test(t, func(t *testing.T) {

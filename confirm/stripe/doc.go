@@ -57,8 +57,8 @@
 // sandbox 25, or more than 25 times at one endpoint (docs.stripe.com/rate-limits).
 // We stay below it. A request for which there is no room within a second is not
 // sent; its *confirm.LaterError names a time, and the outbox keeps the effect until
-// then. The times are spread, so that those who were put off do not come back all
-// at once. Lists give way to all else. Other processes have a budget of their own
+// then. Whoever is put off stands in a line and is served at that time, and whoever
+// comes anew joins its end; a line is in memory, so that a restart begins it anew. Lists give way to all else. Other processes have a budget of their own
 // ([Config].Rate): where Stripe says 429 all the same, the endpoint is left alone for
 // as long as it says.
 //

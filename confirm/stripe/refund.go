@@ -14,7 +14,7 @@ import (
 // Unlike a charge, part of which cannot be taken twice, part of a payment can be
 // given back twice. So the second key of a refund is changed only when whatever was
 // sent under the one before has ended and can be seen: in the last minute of its slot
-// nothing is sent. Our clocks may differ by less than that.
+// and ever after nothing is sent under it. Our clocks may differ by less than that.
 const (
 	refundSlot = 5 * time.Minute
 	refundRest = time.Minute
@@ -39,8 +39,9 @@ func (t *Till) Refund(ctx context.Context, order confirm.Refund) error {
 		return err
 	}
 	var a answer
+	end := t.now().Truncate(refundSlot).Add(refundSlot) // of the slot whose key follows
 	for n, key := range t.keys(order.Key, refundSlot) {
-		if end := t.now().Truncate(refundSlot).Add(refundSlot); n > 0 && end.Sub(t.now()) <= refundRest {
+		if n > 0 && end.Sub(t.now()) <= refundRest {
 			return &confirm.LaterError{At: end, Why: a.err.Error()}
 		}
 		var r *sdk.Refund

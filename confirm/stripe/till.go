@@ -313,12 +313,18 @@ func (t *Till) cancel(ctx context.Context, intent, key string) (*sdk.PaymentInte
 // Check asks Stripe for the balance: whether it answers, and accepts the key. A
 // restricted key needs read permission for the balance.
 func (t *Till) Check(ctx context.Context) error {
+	_, err := t.Live(ctx)
+	return err
+}
+
+// Live is Check, and says whether the key is one that takes real money.
+func (t *Till) Live(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	b, err := t.api.Balance.Get(&sdk.BalanceParams{Params: sdk.Params{Context: ctx}})
 	a := read("read balance", b.LastResponse, err)
 	if a.verdict == done && b.Object != "balance" {
-		return errors.New("stripe: read balance: the answer is not Stripe's: check stripe.api_url")
+		return false, errors.New("stripe: read balance: the answer is not Stripe's: check stripe.api_url")
 	}
-	return a.err
+	return b.Livemode, a.err
 }
