@@ -19,8 +19,9 @@ type testCommand struct {
 func (testCommand) Help() string {
 	return `On Debian, first installs the packages that the tests need and that are missing;
 this takes root. Then does what check does, and runs go test -race, also when a
-check has failed. At last, if all is well and nothing stands after --, puts deliberate
-faults in and sees that the tests catch each of them, as faults does.
+check has failed. At last, if all is well and nothing stands after --, plays 10,000
+random histories of a shop, which the race detector would make slow, and puts
+deliberate faults in and sees that the tests catch each of them, as faults does.
 
 Examples:
 
@@ -34,6 +35,9 @@ func (c testCommand) Run(ctx context.Context, p *project) error {
 		return err
 	}
 	if err := p.checkAndTest(ctx, c.goTestArgs()); err != nil || len(c.Args) > 0 {
+		return err
+	}
+	if err := p.runSteps(ctx, []step{{"histories", p.playHistories}}); err != nil {
 		return err
 	}
 	return faultsCommand{Parallel: 2, Timeout: 2 * time.Minute}.Run(ctx, p)
@@ -53,6 +57,23 @@ func (p *project) checkAndTest(ctx context.Context, args []string) error {
 		return errors.Join(checked, fmt.Errorf("go test: %w", err))
 	}
 	return checked
+}
+
+// histories are the arguments of go test for the random histories of package confirm.
+var histories = []string{"test", "-count=1", "-timeout=15m", "-v", "-run=^TestHistories$", "./confirm", "-histories=10000"}
+
+// playHistories plays them, and notes what has happened in them.
+func (p *project) playHistories(ctx context.Context) (note string, err error) {
+	out, err := p.output(ctx, "go", histories...)
+	if err != nil {
+		return "", fmt.Errorf("%s\n%w", out, err)
+	}
+	for line := range strings.Lines(out) {
+		if _, said, ok := strings.Cut(line, "_test.go:"); ok {
+			_, note, _ = strings.Cut(strings.TrimSpace(said), " ")
+		}
+	}
+	return note, nil
 }
 
 func (c testCommand) goTestArgs() []string {

@@ -50,7 +50,7 @@ func newOutsideOn(t *testing.T, api, where string) *outside {
 			t.Fatal(err)
 		}
 	}
-	w.x, err = xtest.Start(xtest.Options{Classic: api == "v1.1"})
+	w.x, err = xtest.Start(xtest.Options{Classic: api == "v1.1", Limits: map[string]int{"POST /2/tweets": 1000}})
 	must(err)
 	t.Cleanup(func() { w.x.Close() })
 	w.stripe, err = stripetest.Start(stripetest.Options{})

@@ -45,6 +45,7 @@ type answer struct {
 func (s *Server) api(e endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c := &call{Server: s, request: r, requestID: newID("req"), method: r.Method, path: r.URL.Path}
+		w.Header().Set("Date", s.opts.Now().UTC().Format(http.TimeFormat))
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Request-Id", c.requestID)
 		w.Header().Set("Stripe-Version", APIVersion)

@@ -3,6 +3,8 @@ package stripetest
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
+	"slices"
 )
 
 // asks says when a card's bank wants to question the buyer off-session.
@@ -34,6 +36,7 @@ var (
 	lostCard          = &decline{"card_declined", "lost_card", "", "Your card was declined."}
 	stolenCard        = &decline{"card_declined", "stolen_card", "", "Your card was declined."}
 	velocityExceeded  = &decline{"card_declined", "card_velocity_exceeded", "", "Your card was declined for making repeated attempts too frequently or exceeding its amount limit."}
+	fraudulent        = &decline{"card_declined", "fraudulent", "", "Your card was declined."}
 	expiredCard       = &decline{"expired_card", "", "exp_month", "Your card has expired."}
 	incorrectCVC      = &decline{"incorrect_cvc", "", "cvc", "Your card's security code is incorrect."}
 	processingError   = &decline{"processing_error", "", "", "An error occurred while processing your card. Try again in a little bit."}
@@ -67,6 +70,7 @@ var cards = func() map[string]*card {
 		{"4000000000000127", "visa", "US", never, incorrectCVC, false},
 		{"4000000000000119", "visa", "US", never, processingError, false},
 		{"4000000000006975", "visa", "US", never, velocityExceeded, false},
+		{"4100000000000019", "visa", "US", never, fraudulent, false}, // Radar blocks it, whatever its rules (docs.stripe.com/radar/testing)
 	} {
 		m[c.number] = &c
 	}
@@ -88,6 +92,7 @@ var testMethods = map[string]string{
 	"pm_card_chargeCustomerFail":                                    "4000000000000341",
 	"pm_card_visa_chargeDeclined":                                   "4000000000000002",
 	"pm_card_visa_chargeDeclinedInsufficientFunds":                  "4000000000009995",
+	"pm_card_chargeDeclinedFraudulent":                              "4100000000000019",
 	"pm_card_visa_chargeDeclinedLostCard":                           "4000000000009987",
 	"pm_card_visa_chargeDeclinedStolenCard":                         "4000000000009979",
 	"pm_card_chargeDeclinedExpiredCard":                             "4000000000000069",
@@ -133,3 +138,6 @@ func validLuhn(number string) bool {
 	}
 	return len(number) >= 12 && sum%10 == 0
 }
+
+// Cards are the numbers of all test cards.
+func Cards() []string { return slices.Sorted(maps.Keys(cards)) }

@@ -179,6 +179,10 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
+// ServeHTTP answers a request of this process without the network in between, as if it
+// had come in at URL. A connection that is cut is a panic with http.ErrAbortHandler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.http.Handler.ServeHTTP(w, r) }
+
 // enter counts a request in, unless the server is closing.
 func (s *Server) enter() bool {
 	s.mu.Lock()
