@@ -79,15 +79,15 @@ archive: %s
 offers: %s
 thanks: bare
 keys_file: %s
-x: {api: %[16]s, api_url: %[6]q, stream_url: %[6]q, consumer_key_file: %[7]s, consumer_secret_file: %s, access_token_file: %s, access_secret_file: %s, bearer_token_file: %s}
-stripe: {api_url: %q, key_file: %s}
+x: {api: %[17]s, api_url: %[6]q, stream_url: %[6]q, consumer_key_file: %[7]s, consumer_secret_file: %s, access_token_file: %s, access_secret_file: %s, bearer_token_file: %s}
+stripe: {api_url: %q, key_file: %s, webhook_secret_file: %s}
 smtp: {host: %q, port: %d, tls: none}
 mail: {from: shop@mail.example}
 `, listen, where, filepath.Join(dir, "archive"),
 		write("offers.yaml", "- {tag: BuyTee, title: Tour T-shirt, seller: Example Records, price: 149.99, currency: USD, stock: 1000}"),
 		write("keys", confirm.NewKeys()), w.x.URL(),
 		write("ck", creds.ConsumerKey), write("cs", creds.ConsumerSecret), write("at", creds.Token), write("as", creds.TokenSecret),
-		write("bearer", w.x.Bearer()), w.stripe.URL(), write("stripe", w.stripe.Key()), w.smtp.Host(), w.smtp.Port(), api))
+		write("bearer", w.x.Bearer()), w.stripe.URL(), write("stripe", w.stripe.Key()), write("whsec", w.stripe.WebhookSecret()), w.smtp.Host(), w.smtp.Port(), api))
 
 	cfg, err := Load(w.config, nil)
 	must(err)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"testing"
@@ -160,4 +162,72 @@ func TestServeRefunds(t *testing.T) {
 	if c := w.stripe.Charges(); len(c) != 1 || c[0].Refunded != c[0].Amount {
 		t.Errorf("charges: %+v", c)
 	}
+}
+
+// What is done by hand in Stripe's dashboard is told by a webhook and noted on the
+// purchase; what somebody else posts there is refused.
+func TestServeHearsStripe(t *testing.T) {
+	w := newOutside(t, "v2")
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	defer stop()
+	cfg, err := Load(w.config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook := cfg.PublicURL + "/stripe/webhook"
+	var log strings.Builder
+	done := make(chan int)
+	serving, end := context.WithCancel(ctx)
+	go func() { done <- run(serving, []string{"serve", "-c", w.config}, nil, &log, &log) }()
+	defer func() { end(); <-done }()
+	if err := w.x.WaitStream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.stripe.SetWebhookURL(hook)
+	wish, err := w.x.Post(w.buyer.ID, "@hashtill #BuyTee", xtest.PostOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := offers.NewID("x", wish.ID, "buytee")
+	w.until(ctx, id, offers.Coded)
+	p, err := w.shop.Purchase(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.x.Repost(w.buyer.ID, p.Reply); err != nil {
+		t.Fatal(err)
+	}
+	w.until(ctx, id, offers.Mailed)
+	w.press(ctx)
+	w.until(ctx, id, offers.Paid)
+	if p, err = w.shop.Purchase(ctx, id); err != nil {
+		t.Fatal(err)
+	}
+	post := func(address, key, body string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if key != "" {
+			r.SetBasicAuth(key, "")
+		}
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	if status := post(hook, "", `{"id":"evt_1","type":"charge.dispute.created"}`); status != http.StatusBadRequest {
+		t.Errorf("an unsigned event: %d", status)
+	}
+	if status := post(w.stripe.URL()+"/v1/refunds", w.stripe.Key(), url.Values{"payment_intent": {p.Intent}, "amount": {"100"}}.Encode()); status != http.StatusOK {
+		t.Fatalf("a refund by hand: %d", status)
+	}
+	w.poll(ctx, "the refund by hand is not noted", func() bool {
+		p, err := w.shop.Purchase(ctx, id)
+		return err == nil && len(p.Notices) > 0 && p.State == offers.Paid
+	})
 }
