@@ -1,6 +1,6 @@
 //go:build race
 
-package bot_test
+package x_test
 
 // The race detector makes everything ten times as slow: fewer wishes, the same units and
 // the same limits.

@@ -1,4 +1,4 @@
-package bot_test
+package x_test
 
 import (
 	"context"

@@ -1,5 +1,5 @@
 //go:build !race
 
-package bot_test
+package x_test
 
 const burstWishes = 10_000
