@@ -54,6 +54,7 @@ type Shop interface {
 	SetCursor(ctx context.Context, network, cursor string) error
 	On(kind offers.EffectKind, act offers.Act)
 	OnAnswer(act func(ctx context.Context, a offers.Answer, again bool) error)
+	OnAnnounce(act func(ctx context.Context, a offers.Announcement, o offers.Offer, again bool) (post, refused string, err error))
 }
 
 // A Bot serves one shop on some networks.
@@ -97,6 +98,7 @@ func (b *Bot) Register() {
 	b.Shop.On(offers.ReplyReason, b.replyReason)
 	b.Shop.On(offers.Thank, b.thank)
 	b.Shop.OnAnswer(b.answer)
+	b.Shop.OnAnnounce(b.announce)
 }
 
 // Hear deals with one post for good, or returns an error if it must come again. A
@@ -219,11 +221,8 @@ func clip(s string, most int) string {
 		if weight <= most-2 {
 			room = i
 		}
-		weight++
-		switch {
-		case r > '\u10ff':
-			weight++
-		case r == '.':
+		weight += heavy(r)
+		if r == '.' {
 			weight += linkWeight // "250.ml" may pass for a link
 		}
 		if weight > most {
@@ -231,6 +230,14 @@ func clip(s string, most int) string {
 		}
 	}
 	return s
+}
+
+// heavy is the most that a character weighs.
+func heavy(r rune) int {
+	if r > '\u10ff' {
+		return 2
+	}
+	return 1
 }
 
 // ref is a short reference that tells texts apart: networks refuse a reply that

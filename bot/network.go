@@ -48,11 +48,20 @@ type Network interface {
 	Say(ctx context.Context, r Reply, again bool) (post string, err error)
 }
 
+// An Announcer is a Network on which the bot may post to everybody.
+type Announcer interface {
+	// Announce posts a text that answers nobody, and returns the number of the post. Its
+	// errors are those of Say. No two texts are alike: again says that an earlier try may
+	// have posted this one, and then Announce looks for it first.
+	Announce(ctx context.Context, text string, again bool) (post string, err error)
+}
+
 // A Watcher is a Network that tells of the reposts and quotes of a post only to who asks
 // for them, where nobody listened or where it hears by asking alone.
 type Watcher interface {
 	// Watch names the bot's own posts of which reposts and quotes matter now: those that
-	// bear an open code, newest last. posts is called when they are to be looked for, and
+	// bear an open code, of which both do, and announcements of offers, which answer nobody
+	// and of which quotes do; newest last. posts is called when they are to be looked for, and
 	// by one at a time. Watch is called before Listen.
 	//
 	// A repost may be found without a number and a date of its own. It is then handed over

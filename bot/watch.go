@@ -3,7 +3,7 @@ package bot
 import "context"
 
 // codePosts is what a Shop may know: the bot's posts on a network that bear the codes of
-// purchases which wait to be confirmed, newest last.
+// purchases which wait to be confirmed, and announcements of what is on sale, newest last.
 type codePosts interface {
 	CodePosts(ctx context.Context, network string) (posts []string, err error)
 }

@@ -158,6 +158,8 @@ func (c *shardCheck) effect(o store.Effect) {
 		} else {
 			c.placed(o.ID, whose.Shard())
 		}
+	case o.Kind == announceOffer:
+		c.announceEffect(o)
 	case kind == Heed:
 		var body heedEffect
 		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != body.id() {

@@ -112,11 +112,13 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		}
 	case "open":
 		c.codePostRecord(r, name)
+	case "announced":
+		c.announcedRecord(r)
 	case "proofs":
 		c.placed(r.Key, store.ShardOf(r.Key))
 	case "aside":
 		c.placed(r.Key, store.ShardOf(name))
-	case "answer", "event", "store", "held", "cursor":
+	case "answer", "event", "store", "held", "cursor", "doctor":
 	default:
 		c.finds(Unknown, r.Key, "nobody knows this record")
 	}

@@ -29,8 +29,9 @@ func codePost(c *store.Change, before, after Purchase) {
 	}
 }
 
-// CodePosts are the posts of ours on a network whose codes can still be repeated at now,
-// in the order of their numbers.
+// CodePosts are the posts of ours on a network that matter now: those whose codes can
+// still be repeated, and the announcements of what is on sale, in the order of their
+// numbers.
 func (s *Shop) CodePosts(ctx context.Context, network string) ([]string, error) {
 	now := s.Now()
 	var posts []string
@@ -49,6 +50,11 @@ func (s *Shop) CodePosts(ctx context.Context, network string) ([]string, error) 
 		if err != nil {
 			return nil, err
 		}
+		announced, err := s.announcedPosts(ctx, shard, network)
+		if err != nil {
+			return nil, err
+		}
+		posts = append(posts, announced...)
 	}
 	// Numbers of posts grow with time and have no zeros in front.
 	slices.SortFunc(posts, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })

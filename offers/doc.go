@@ -101,6 +101,7 @@
 //	purchase/ID               the purchase; that it must be new is what makes each post count once
 //	code/CODE                 the purchase that a code belongs to
 //	open/NETWORK/ID           the post of ours that shows the purchase's code and is waited for
+//	announced/NETWORK/OFFER/LANG/N  a post of ours about the offer ([Announcement])
 //	erased/ID                 that a purchase was erased whose post may still come again
 //	offers                    count: grows with every change of an offer in the shard
 //	buyer/ACCOUNT             the buyer
@@ -178,7 +179,8 @@
 // What was spent is forgotten when its month is over, by an effect that is owed with
 // the counting. That a post was answered is forgotten after two days; nothing may be made of a
 // post that is older than [MaxPostAge]. That Stripe has told something is forgotten after
-// eight days, and what was set aside of it after thirty. Removed offers stay as a few bytes, so that
+// eight days, and what was set aside of it after thirty. An announcement is forgotten thirty
+// days after the end of the sale, or after ninety where it has none. Removed offers stay as a few bytes, so that
 // their versions go on. [Shop.Erase] removes all of an account before its time, and
 // [Shop.Check] looks whether all that is kept fits together.
 package offers

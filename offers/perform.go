@@ -77,6 +77,8 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performDetach(ctx, l)
 	case leaveAccount:
 		return s.performLeave(ctx, l)
+	case announceOffer:
+		return s.performAnnounce(ctx, l)
 	case forgetRecord:
 		return s.performForget(ctx, l)
 	case forgetSpent:

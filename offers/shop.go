@@ -60,6 +60,7 @@ type Shop struct {
 	saving    func(ctx context.Context, a Account, page string) (over bool, err error)
 	detach    func(ctx context.Context, card string) error
 	left      func(ctx context.Context, customer string) error
+	announce  func(ctx context.Context, a Announcement, o Offer, again bool) (post, refused string, err error)
 }
 
 // NewShop opens the shop on a store. Load its catalogue with [Shop.Refresh].

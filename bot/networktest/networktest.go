@@ -37,13 +37,14 @@ type Stage struct {
 	Delete func(account, post string)
 
 	Announce func(text string) (post string) // by the bot's account
+	Said     func() (posts, texts []string)  // by the bot's account to nobody
 	Replies  func(post string) (texts []string)
 
 	Listening  func(context.Context) error // returns when the adapter hears what is posted
 	Disconnect func()                      // ends what Listen has open or has just left, and returns when the network knows
 	Interrupt  func() (resume func())      // does so, and lets nobody listen until resume is called
 	Garbage    func()                      // sends what is no message
-	LoseAnswer func()                      // the next reply is posted, its answer lost
+	LoseAnswer func()                      // the next reply, or announcement, is posted, its answer lost
 	Limit      func() (reset time.Time)    // the next reply is refused for now
 	Pass       func(until time.Time)       // puts the network's clock forward
 	Refuses    bool                        // replies need to have been asked for
@@ -65,6 +66,7 @@ func Run(t *testing.T, stage func(*testing.T) *Stage) {
 		{"speaks", speaks},
 		{"is refused", isRefused},
 		{"speaks once", speaksOnce},
+		{"announces once", announcesOnce},
 		{"waits for its limit", waitsForLimit},
 		{"reconnects", reconnects},
 		{"listens from now on", listensFromNowOn},

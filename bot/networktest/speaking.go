@@ -2,6 +2,7 @@ package networktest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,4 +113,68 @@ func waitsForLimit(t *testing.T, p *play) {
 		t.Errorf("after the limit: %v", err)
 	}
 	p.wantReplies(wish, "code #KUMI7RAX")
+}
+
+func announcesOnce(t *testing.T, p *play) {
+	n, ok := p.Network.(bot.Announcer)
+	if !ok {
+		return
+	}
+	announce := func(text string, again bool) (string, error) { return n.Announce(p.ctx, text, again) }
+	want := func(posts, texts []string) {
+		t.Helper()
+		if gotPosts, gotTexts := p.Said(); !slices.Equal(gotPosts, posts) || !slices.Equal(gotTexts, texts) {
+			t.Fatalf("announced %q %q, want %q %q", gotPosts, gotTexts, posts, texts)
+		}
+	}
+	first, err := announce("A Hüt & <more>: 20 €. Quote with @"+p.handle+" #BuyHat. (1)", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{"A Hüt & <more>: 20 €. Quote with @" + p.handle + " #BuyHat. (1)"}
+	want([]string{first}, texts)
+	if _, err := announce(strings.Repeat("long ", 20000), false); !errors.Is(err, bot.ErrTooLong) {
+		t.Errorf("a text of 100,000 characters: %v", err)
+	}
+	reply, err := p.Network.Say(p.ctx, reply(p.wish(), "A Hüt, please. (2)"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	p.LoseAnswer()
+	id, err := announce("A Hüt. (2)", false)
+	if refused, later := new(bot.RefusedError), new(bot.LaterError); err == nil || errors.As(err, &refused) || errors.As(err, &later) {
+		t.Fatalf("the answer is lost, and Announce returns %q, %v", id, err)
+	}
+	second, err := announce("A Hüt. (2)", true)
+	if err != nil || second == "" || second == first || second == reply {
+		t.Fatalf("after a lost answer: %q, %v", second, err)
+	}
+	texts = append(texts, "A Hüt. (2)")
+	want([]string{first, second}, texts)
+	for _, again := range []bool{true, false} { // or, without looking, refused as a duplicate
+		if id, err := announce("A Hüt. (2)", again); id != second || err != nil {
+			t.Errorf("once more: %q, %v", id, err)
+		}
+	}
+
+	// Nothing was posted before: the second try is the first.
+	third, err := announce("A Hüt. (3)", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want([]string{first, second, third}, append(texts, "A Hüt. (3)"))
+
+	// What was posted is found even where nothing more may be posted.
+	p.LoseAnswer()
+	if id, err := announce("A Hüt. (4)", false); err == nil {
+		t.Fatalf("the answer is lost, and Announce returns %q", id)
+	}
+	p.Limit()
+	if id, err := announce("A Hüt. (4)", true); err != nil || id == "" || id == third {
+		t.Errorf("looked for: %q, %v", id, err)
+	}
+	if _, err := announce("A Hüt. (5)", false); !errors.As(err, new(*bot.LaterError)) {
+		t.Errorf("beyond the limit: %v", err)
+	}
 }

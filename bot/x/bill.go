@@ -14,6 +14,7 @@ import (
 // (https://docs.x.com/x-api/getting-started/pricing, August 2026).
 const (
 	replyPrice   = 10_000  // a reply to somebody who has mentioned the account
+	postPrice    = 15_000  // a post that answers nobody
 	linkPrice    = 200_000 // a post with a link
 	readPrice    = 5_000   // a post that is read
 	mentionPrice = 1_000   // a mention of the account that is read
@@ -23,7 +24,8 @@ const (
 // that is read twice in a day once: what it really asks for may be less.
 type Spending struct {
 	Replies      int64 // without a link
-	WithLink     int64 // replies with a link
+	Posts        int64 // that answer nobody, without a link
+	WithLink     int64 // replies and posts with a link
 	PostsRead    int64
 	MentionsRead int64 // of the account, by asking for them
 	MicroDollars int64 // the price of all that, in millionths of a US dollar
@@ -52,10 +54,14 @@ type bill struct {
 	logged time.Time // when the log was told, or counting began
 }
 
-func (b *bill) said(text string) {
-	if linkPattern.MatchString(text) {
+// said counts a post with that text, a reply to the post to, or to none.
+func (b *bill) said(text, to string) {
+	switch {
+	case linkPattern.MatchString(text):
 		b.add(Spending{WithLink: 1, MicroDollars: linkPrice})
-	} else {
+	case to == "":
+		b.add(Spending{Posts: 1, MicroDollars: postPrice})
+	default:
 		b.add(Spending{Replies: 1, MicroDollars: replyPrice})
 	}
 }
@@ -99,13 +105,14 @@ func (b *bill) add(s Spending) {
 		b.logged = now
 	}
 	b.sum.Replies += s.Replies
+	b.sum.Posts += s.Posts
 	b.sum.WithLink += s.WithLink
 	b.sum.PostsRead += s.PostsRead
 	b.sum.MentionsRead += s.MentionsRead
 	b.sum.MicroDollars += s.MicroDollars
 	if now.Sub(b.logged) >= time.Hour {
 		b.logged = now
-		b.log.Info("posted and read since the start", "replies", b.sum.Replies, "with_link", b.sum.WithLink,
+		b.log.Info("posted and read since the start", "replies", b.sum.Replies, "posts", b.sum.Posts, "with_link", b.sum.WithLink,
 			"posts_read", b.sum.PostsRead, "mentions_read", b.sum.MentionsRead, "usd", b.sum.Dollars())
 	}
 }

@@ -65,7 +65,8 @@ const (
 //
 // Wishes are answered in the order in which they were announced. Answers to commands
 // have a fifth of each limit at most, and thanks are said only while more than half
-// is left beside what is waited for.
+// is left beside what is waited for. So are posts that answer nobody, which do not count
+// among the replies of a day.
 type budget struct {
 	now func() time.Time
 	log *slog.Logger
@@ -197,7 +198,7 @@ func (b *budget) take(r bot.Reply) error {
 	if r.For == bot.ForCommand {
 		b.words++
 	}
-	if b.perDay > 0 {
+	if b.perDay > 0 && r.To != "" {
 		b.said = append(b.said, saying{now, r.For == bot.ForCommand})
 	}
 	b.tell()
@@ -262,7 +263,7 @@ func (b *budget) refuse(r bot.Reply, now time.Time) (at time.Time, why string) {
 			wait(reset, "the budget for posts is low")
 		}
 	}
-	if b.perDay > 0 {
+	if b.perDay > 0 && r.To != "" {
 		words := 0
 		for _, s := range b.said {
 			if s.word {

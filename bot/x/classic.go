@@ -302,15 +302,11 @@ func (c *Classic) update(ctx context.Context, text string, to int64) (id string,
 
 // ownReply is that of [Network], over statuses/user_timeline.
 func (c *Classic) ownReply(ctx context.Context, r bot.Reply, to int64) (string, error) {
-	self, _, err := c.Self(ctx)
+	params, err := c.ownTimeline(ctx)
 	if err != nil {
 		return "", err
 	}
-	user, err := strconv.ParseInt(self, 10, 64)
-	if err != nil {
-		return "", err
-	}
-	params := &twitter.UserTimelineParams{UserID: user, SinceID: to, Count: 200, TweetMode: "extended", IncludeRetweets: twitter.Bool(false)}
+	params.SinceID = to
 	for range ownPages {
 		page, err := c.timeline(ctx, params)
 		if err != nil || len(page) == 0 {

@@ -122,7 +122,7 @@ func (n *Network) lookAt(ctx context.Context, ids []string) ([]counted, error) {
 		return nil, err
 	}
 	var answer struct{ Data []counted }
-	query := url.Values{"ids": {strings.Join(ids, ",")}, "tweet.fields": {"author_id,created_at,edit_history_tweet_ids,entities,public_metrics"}}
+	query := url.Values{"ids": {strings.Join(ids, ",")}, "tweet.fields": {"author_id,created_at,edit_history_tweet_ids,entities,public_metrics,referenced_tweets"}}
 	if err := n.within(ctx, "/2/tweets", "/2/tweets", query, &answer); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,9 @@ func (n *Network) lookAt(ctx context.Context, ids []string) ([]counted, error) {
 func (n *Network) echoesOf(ctx context.Context, post *counted, hand func(*message) error) error {
 	e := n.watch.known[post.ID]
 	var failed error
-	if post.Metrics.Reposts != e.reposts {
+	// A code stands in an answer. Of an announcement only quotes matter: it may be reposted
+	// a thousand times, and would spend the questions about codes.
+	if post.refers("replied_to") != "" && post.Metrics.Reposts != e.reposts {
 		err := n.repostsOf(ctx, post, e, hand)
 		if err == nil {
 			e.reposts = post.Metrics.Reposts

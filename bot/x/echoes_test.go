@@ -3,6 +3,7 @@ package x_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -124,6 +125,12 @@ func (l *listening) post(account, text string, opts xtest.PostOptions) string {
 	return p.ID
 }
 
+// code is a reply of the bot's to a wish that is not heard here.
+func (l *listening) code(text string) string {
+	l.Helper()
+	return l.post(l.shop.ID, text, xtest.PostOptions{ReplyTo: l.post(l.ann.ID, "I wish", xtest.PostOptions{})})
+}
+
 func (l *listening) repost(account, post string) {
 	l.Helper()
 	if _, err := l.s.Repost(account, post); err != nil {
@@ -169,7 +176,7 @@ func TestRepostsAreAskedForOnce(t *testing.T) {
 	var codes []string
 	l := hearBy(t, xtest.Options{Limits: quick}, byPolling, func() []string { return codes })
 	for i := range 150 {
-		codes = append(codes, l.post(l.shop.ID, "code #KUMI7RA"+string(rune('A'+i%26))+strings.Repeat(".", i/26), xtest.PostOptions{}))
+		codes = append(codes, l.code("code #KUMI7RA"+string(rune('A'+i%26))+strings.Repeat(".", i/26)))
 	}
 	l.repost(l.ann.ID, codes[140])
 	l.listen()
@@ -196,6 +203,31 @@ func TestRepostsAreAskedForOnce(t *testing.T) {
 	}
 }
 
+// Of what answers nobody, an announcement, quotes are heard, and nobody asks who has
+// reposted it.
+func TestAnnouncementsAreNoCodes(t *testing.T) {
+	var posts []string
+	l := hearBy(t, xtest.Options{Limits: quick}, byPolling, func() []string { return posts })
+	id, err := l.n.Announce(l.ctx, "A tee, 20 €. Quote with @HatShop #BuyTee. (1)", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	posts = append(posts, id)
+	l.repost(l.ann.ID, id)
+	quote := l.post(l.ann.ID, "#BuyTee", xtest.PostOptions{Quote: id})
+	l.listen()
+	if got := l.next(); got.ID != quote || got.Kind != bot.Quote || got.Of.ID != id || !slices.Equal(got.Tags, []string{"BuyTee"}) {
+		t.Errorf("heard %+v", got)
+	}
+	l.looks(3)
+	if n := l.asked.of("/retweeted_by"); n != 0 {
+		t.Errorf("asked %d times who has reposted", n)
+	}
+	if got := l.n.Spent(); got.Posts != 1 || got.Replies != 0 {
+		t.Errorf("spent %+v", got)
+	}
+}
+
 // Without open codes nobody is asked.
 func TestNothingIsAskedWithoutCodes(t *testing.T) {
 	l := hearBy(t, xtest.Options{Limits: quick}, byPolling, func() []string { return nil })
@@ -217,7 +249,7 @@ func TestBudgetOfReposts(t *testing.T) {
 	var codes []string
 	l := hearBy(t, xtest.Options{Limits: limits}, byPolling, func() []string { return codes })
 	for i := range 5 {
-		codes = append(codes, l.post(l.shop.ID, "code #KUMI7RA"+string(rune('A'+i)), xtest.PostOptions{}))
+		codes = append(codes, l.code("code #KUMI7RA"+string(rune('A'+i))))
 		l.repost(l.ann.ID, codes[i])
 	}
 	l.listen()
@@ -244,7 +276,7 @@ func TestBudgetOfReposts(t *testing.T) {
 func TestRepostsAreRefused(t *testing.T) {
 	var codes []string
 	l := hearBy(t, xtest.Options{Limits: quick}, byPolling, func() []string { return codes })
-	codes = []string{l.post(l.shop.ID, "code #KUMI7RAX", xtest.PostOptions{}), "no number", "12345"}
+	codes = []string{l.code("code #KUMI7RAX"), "no number", "12345"}
 	l.s.Fail(xtest.Fault{Path: "/2/tweets/" + codes[0], Times: -1, Status: 403, Body: `{"title":"Forbidden"}`})
 	l.repost(l.ann.ID, codes[0])
 	l.listen()

@@ -2,6 +2,7 @@ package x_test
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -116,6 +117,14 @@ func stand(t *testing.T, opts xtest.Options, open func(x.Config) (bot.Network, e
 			}
 		},
 		Announce: func(text string) string { return must(s.Post(shop.ID, text, xtest.PostOptions{})) },
+		Said: func() (posts, texts []string) {
+			for _, p := range slices.Backward(s.Timeline()) {
+				if p.AuthorID == shop.ID && p.ReplyTo == "" {
+					posts, texts = append(posts, p.ID), append(texts, p.Text)
+				}
+			}
+			return posts, texts
+		},
 		Replies: func(post string) (texts []string) {
 			for _, p := range s.Replies(post) {
 				texts = append(texts, p.Text)

@@ -48,7 +48,7 @@ func (n *Network) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 		err = errors.New("x: POST /2/tweets: the answer names no post")
 	}
 	if err == nil {
-		n.bill.said(r.Text)
+		n.bill.said(r.Text, r.To)
 		return answer.Data.ID, nil
 	}
 	if e := new(apiError); errors.As(err, &e) && e.isDuplicate() {

@@ -244,16 +244,25 @@ func (a *account) Self(ctx context.Context) (id, handle string, err error) {
 	if id, handle, err = a.whoami(ctx); err != nil {
 		return "", "", fmt.Errorf("ask who the bot is: %w", err)
 	}
+	if err := a.settle(id, handle); err != nil {
+		return "", "", err
+	}
+	return id, handle, nil
+}
+
+// settle takes down whom the access token belongs to. It fails for another account than
+// configured.
+func (a *account) settle(id, handle string) error {
 	if !isID(id) || handle == "" {
-		return "", "", errors.New("ask who the bot is: the answer names no account")
+		return errors.New("ask who the bot is: the answer names no account")
 	}
 	if want := strings.TrimPrefix(a.cfg.Handle, "@"); want != "" && !strings.EqualFold(want, handle) {
-		return "", "", &otherAccountError{want: want, got: handle}
+		return &otherAccountError{want: want, got: handle}
 	}
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.id, a.handle = id, handle
-	a.mu.Unlock()
-	return id, handle, nil
+	return nil
 }
 
 // Status implements [bot.Network].

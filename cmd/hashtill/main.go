@@ -55,6 +55,7 @@ type cli struct {
 	Config string `short:"c" placeholder:"FILE" help:"Configuration file. Every key can also be given by the environment (HASHTILL_…)."`
 
 	Serve    serveCmd    `cmd:"" help:"Run the bot, the pages and the outbox."`
+	Doctor   doctorCmd   `cmd:"" help:"Check the configuration, the credentials, the clock and all that is outside."`
 	Demo     demoCmd     `cmd:"" help:"Try the whole system on this machine: nothing to sign up for, no real money."`
 	Offer    offerCmd    `cmd:"" help:"List, show and import what is for sale."`
 	Purchase purchaseCmd `cmd:"" help:"List, show and refund purchases."`

@@ -48,11 +48,13 @@ func notFound(err error) error {
 type offerCmd struct {
 	List   offerListCmd   `cmd:"" help:"What is for sale, and how much of it is left."`
 	Import offerImportCmd `cmd:"" help:"Add or change offers from a file."`
+
+	Announce offerAnnounceCmd `cmd:"" help:"Post what is on sale, for buyers to quote."`
 }
 
 // Help is the rest of the help text.
 func (offerCmd) Help() string {
-	return "For example:\n\n  hashtill offer import offers.yaml\n  hashtill offer list"
+	return "For example:\n\n  hashtill offer import offers.yaml\n  hashtill offer list\n  hashtill offer announce BuyTee"
 }
 
 type offerListCmd struct {

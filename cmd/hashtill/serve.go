@@ -153,18 +153,11 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 			return nil, fmt.Errorf("%s: %w", cfg.Offers, err)
 		}
 	}
-	till, err := stripe.New(stripe.Config{APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key), Rate: cfg.Stripe.Rate, EndpointRate: cfg.Stripe.EndpointRate, Log: log, Now: now})
+	till, err := stripe.New(stripeConfig(cfg, log, now))
 	if err != nil {
 		return nil, err
 	}
-	from, err := mail.ParseAddress(cfg.Mail.From)
-	if err != nil {
-		return nil, fmt.Errorf("mail.from: %w", err)
-	}
-	mailer, err := smtp.New(smtp.Config{
-		Host: cfg.SMTP.Host, Port: cfg.SMTP.Port, TLS: cfg.SMTP.TLS,
-		Username: cfg.SMTP.Username, Password: string(cfg.SMTP.Password), From: *from, Now: now,
-	})
+	mailer, err := openMailer(cfg, now)
 	if err != nil {
 		return nil, err
 	}
@@ -225,8 +218,26 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	return s, nil
 }
 
-func openX(cfg Config, log *slog.Logger, now func() time.Time) (bot.Network, error) {
-	c := x.Config{
+func stripeConfig(cfg Config, log *slog.Logger, now func() time.Time) stripe.Config {
+	return stripe.Config{
+		APIURL: cfg.Stripe.APIURL, Key: string(cfg.Stripe.Key),
+		Rate: cfg.Stripe.Rate, EndpointRate: cfg.Stripe.EndpointRate, Log: log, Now: now,
+	}
+}
+
+func openMailer(cfg Config, now func() time.Time) (*smtp.Mailer, error) {
+	from, err := mail.ParseAddress(cfg.Mail.From)
+	if err != nil {
+		return nil, fmt.Errorf("mail.from: %w", err)
+	}
+	return smtp.New(smtp.Config{
+		Host: cfg.SMTP.Host, Port: cfg.SMTP.Port, TLS: cfg.SMTP.TLS,
+		Username: cfg.SMTP.Username, Password: string(cfg.SMTP.Password), From: *from, Now: now,
+	})
+}
+
+func xConfig(cfg Config, log *slog.Logger, now func() time.Time) x.Config {
+	return x.Config{
 		APIURL: cfg.X.APIURL, StreamURL: cfg.X.StreamURL, Handle: cfg.X.Handle,
 		ConsumerKey: string(cfg.X.ConsumerKey), ConsumerSecret: string(cfg.X.ConsumerSecret),
 		AccessToken: string(cfg.X.AccessToken), AccessSecret: string(cfg.X.AccessSecret),
@@ -234,10 +245,13 @@ func openX(cfg Config, log *slog.Logger, now func() time.Time) (bot.Network, err
 		Hear: x.Source(cfg.X.Hear), PollEvery: cfg.X.PollEvery, WebhookURL: cfg.X.WebhookURL,
 		RepliesPerDay: cfg.X.RepliesPerDay, Links: cfg.X.ReplyLinks,
 	}
+}
+
+func openX(cfg Config, log *slog.Logger, now func() time.Time) (bot.Network, error) {
 	if cfg.X.API == "v1.1" {
-		return x.NewClassic(c)
+		return x.NewClassic(xConfig(cfg, log, now))
 	}
-	return x.New(c)
+	return x.New(xConfig(cfg, log, now))
 }
 
 // perform does what is owed. A time that a network or the till names is the outbox's

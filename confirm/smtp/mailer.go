@@ -129,7 +129,8 @@ func (m *Mailer) Send(ctx context.Context, mail confirm.Mail) error {
 	return s.failure(ctx, err)
 }
 
-// Check dials, encrypts, logs in and leaves, and sends no mail.
+// Check dials, encrypts, logs in, names the sender and leaves, and sends no mail: a
+// mail without a recipient is forgotten (RFC 5321, section 4.1.1.5).
 func (m *Mailer) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
 	defer cancel()
@@ -138,6 +139,10 @@ func (m *Mailer) Check(ctx context.Context) error {
 		return err
 	}
 	defer s.close()
+	if err := s.session.Mail(m.config.From.Address); err != nil {
+		return failure(ctx, "MAIL FROM", err)
+	}
+	_ = s.session.Reset()
 	s.quit()
 	return nil
 }

@@ -284,6 +284,11 @@ func TestLogin(t *testing.T) {
 	if err == nil || final(t, err) || !strings.Contains(err.Error(), "smtp.password_file") {
 		t.Errorf("check: got %v", err)
 	}
+	// Who names no password is let in, and then not taken as the sender.
+	err = mailer(t, none).Check(t.Context())
+	if err == nil || final(t, err) || !strings.Contains(err.Error(), "530") {
+		t.Errorf("check without a password: got %v", err)
+	}
 	if n := len(srv.Messages()); n != 0 {
 		t.Errorf("%d mails arrived", n)
 	}

@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -25,6 +26,19 @@ func open(t testing.TB, cfg redis.Config) *redis.DB {
 		t.Fatal(err)
 	}
 	return db
+}
+
+func TestDescribe(t *testing.T) {
+	db := open(t, redis.Config{URL: redistest.Start(t, nil).URL()})
+	if got, err := db.Describe(t.Context()); err != nil || !regexp.MustCompile(`^Redis [0-9.]+, 0 replicas$`).MatchString(got) {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Describe(t.Context()); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
 }
 
 func TestStore(t *testing.T) {

@@ -1,8 +1,10 @@
 package sqlite_test
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +24,19 @@ func open(t testing.TB, path string) *sqlite.DB {
 
 func openNew(t *testing.T) store.Store {
 	return open(t, filepath.Join(t.TempDir(), "hashtill.db"))
+}
+
+func TestDescribe(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "hashtill.db"))
+	if got, err := db.Describe(t.Context()); err != nil || !strings.HasPrefix(got, "SQLite 3.") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Describe(t.Context()); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, openNew) }

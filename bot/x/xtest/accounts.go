@@ -30,7 +30,8 @@ type account struct {
 	created       time.Time
 	token, secret string
 
-	// Given out by three-legged sign-in with the right to read only; "" until then.
+	// With the right to read only, given out by three-legged sign-in or ReadOnly; "" until
+	// then.
 	readToken, readSecret string
 }
 
@@ -94,6 +95,27 @@ func (s *Server) Credentials(accountID string) Credentials {
 		return Credentials{}
 	}
 	return Credentials{ConsumerKey: s.consumerKey, ConsumerSecret: s.secret, Token: a.token, TokenSecret: a.secret}
+}
+
+// ReadOnly returns keys with which a program can read as an account and not write: an
+// access token that was made before the app got the permission to write. It is the zero
+// value if there is no such account.
+func (s *Server) ReadOnly(accountID string) Credentials {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.accounts[accountID]
+	if a == nil {
+		return Credentials{}
+	}
+	a.readKeys()
+	return Credentials{ConsumerKey: s.consumerKey, ConsumerSecret: s.secret, Token: a.readToken, TokenSecret: a.readSecret}
+}
+
+// readKeys makes the keys that may only read, unless they are there.
+func (a *account) readKeys() {
+	if a.readToken == "" {
+		a.readToken, a.readSecret = a.ID+"-"+rand.Text(), rand.Text()
+	}
 }
 
 // Bearer returns the app-only token.

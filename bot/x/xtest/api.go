@@ -155,6 +155,22 @@ func (s *Server) getMe(c *call) answer {
 	return answer{status: 200, body: body}
 }
 
+// getUsage serves https://docs.x.com/x-api/usage/get-usage with the monthly cap of plans
+// that pay per use. What is read here is not counted.
+func (s *Server) getUsage(c *call) answer {
+	known := []string{"cap_reset_day", "daily_client_app_usage", "daily_project_usage", "project_cap", "project_id", "project_usage"}
+	if c.query.Has("usage.fields") {
+		for name := range strings.SplitSeq(c.query.Get("usage.fields"), ",") {
+			if !slices.Contains(known, name) {
+				return invalid("usage.fields", name, "The `usage.fields` query parameter value ["+name+"] is not one of ["+strings.Join(known, ",")+"]")
+			}
+		}
+	}
+	return answer{status: 200, body: object{"data": object{
+		"cap_reset_day": 10, "project_cap": "2000000", "project_id": "1369785403853424", "project_usage": "0",
+	}}}
+}
+
 // getReposters serves https://docs.x.com/x-api/posts/get-reposted-by.
 func (s *Server) getReposters(c *call) answer {
 	id := c.r.PathValue("id")

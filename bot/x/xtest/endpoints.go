@@ -64,6 +64,7 @@ func (s *Server) table() []endpoint {
 		{pattern: "GET /2/tweets/search/stream/rules", app: true, limit: 450, params: []string{"ids"}, serve: s.getRules},
 		{pattern: "POST /2/tweets/search/stream/rules", app: true, limit: 100, params: []string{"dry_run"}, serve: s.changeRules},
 		{pattern: "GET /2/tweets/search/stream", app: true, limit: 50, params: append([]string{"backfill_minutes"}, shape...), serve: s.openStream},
+		{pattern: "GET /2/usage/tweets", app: true, limit: 50, params: []string{"days", "usage.fields"}, serve: s.getUsage},
 	}
 	if s.opts.Classic {
 		all = append(all,
@@ -201,6 +202,12 @@ func (s *Server) answer(e *endpoint, r *http.Request, body []byte, header http.H
 	}
 	if refusal, ok := e.permits(who); !ok {
 		return refusal
+	}
+	if who.accountID != "" && who.scopes == nil { // OAuth 1.0a
+		header.Set("x-access-level", "read-write")
+		if who.readOnly {
+			header.Set("x-access-level", "read")
+		}
 	}
 	if !s.spend(e, who, header) {
 		if e.classic() {

@@ -21,7 +21,8 @@
 //     of more than 280 weighted characters, or of none, is refused; so are
 //     quotes by API, which are for Enterprise.
 //   - Requests are counted per caller and endpoint, and every answer says in
-//     x-rate-limit-* headers what is left.
+//     x-rate-limit-* headers what is left. To OAuth 1.0a it also says, in
+//     x-access-level, whether the token may write.
 //   - Post ids are snowflakes: decimal strings above 2^53, strictly rising.
 //   - Texts are as X delivers them: a reply starts with the @name it answers,
 //     links become t.co links, a quote ends with one, a repost reads

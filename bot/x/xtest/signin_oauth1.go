@@ -117,9 +117,7 @@ func (s *Server) accessToken(c *call) answer {
 	a := s.accounts[r.account]
 	key, secret := a.token, a.secret
 	if r.readOnly {
-		if a.readToken == "" {
-			a.readToken, a.readSecret = a.ID+"-"+rand.Text(), rand.Text()
-		}
+		a.readKeys()
 		key, secret = a.readToken, a.readSecret
 	}
 	return formAnswer(url.Values{"oauth_token": {key}, "oauth_token_secret": {secret}, "user_id": {a.ID}, "screen_name": {a.Handle}})
