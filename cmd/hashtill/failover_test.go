@@ -240,13 +240,19 @@ func TestIdleIsCheap(t *testing.T) {
 		}
 		return n
 	}
-	const window = 10 * time.Second
-	before := commands()
-	select {
-	case <-time.After(window):
-	case <-ctx.Done():
+	// What it looks for at its start may go on for a while: the quietest time counts.
+	const window = 4 * time.Second
+	perSecond := 0
+	for n := range 3 {
+		before := commands()
+		select {
+		case <-time.After(window):
+		case <-ctx.Done():
+		}
+		if now := (commands() - before) / int(window/time.Second); n == 0 || now < perSecond {
+			perSecond = now
+		}
 	}
-	perSecond := (commands() - before) / int(window/time.Second)
 	if perSecond < store.Shards/2 || perSecond > 2*store.Shards {
 		t.Errorf("%d commands a second", perSecond)
 	}
