@@ -181,12 +181,12 @@ func cardName(say words.Words, card offers.Card) string {
 
 // ordersSection links the latest purchases that a page can be shown of.
 func (c *Counter) ordersSection(r *http.Request, m member) (section, error) {
-	d, err := c.Shop.Dossier(r.Context(), m.Account)
+	all, err := c.Shop.PurchasesOf(r.Context(), m.Account)
 	if err != nil {
 		return section{}, err
 	}
 	s := section{Title: m.say.Say("account.orders.title", nil)}
-	for _, p := range d.Purchases {
+	for _, p := range all {
 		if p.PaidAt.IsZero() {
 			continue
 		}
@@ -197,10 +197,6 @@ func (c *Counter) ordersSection(r *http.Request, m member) (section, error) {
 			Value: strings.TrimPrefix(c.linkTo(p), c.PublicURL)})
 	}
 	return s, nil
-}
-
-func (c *Counter) addCard(w http.ResponseWriter, r *http.Request, m member) error {
-	return c.joinCard(w, r, m)
 }
 
 func (c *Counter) preferCard(w http.ResponseWriter, r *http.Request, m member) error {
@@ -281,14 +277,14 @@ func (c *Counter) unfreeze(w http.ResponseWriter, r *http.Request, m member) err
 // askLeave asks whether the buyer means it, and names what they have paid for and will
 // not get: where it would be sent to is erased with the rest.
 func (c *Counter) askLeave(w http.ResponseWriter, r *http.Request, m member) error {
-	d, err := c.Shop.Dossier(r.Context(), m.Account)
+	all, err := c.Shop.PurchasesOf(r.Context(), m.Account)
 	if err != nil {
 		return err
 	}
 	v := view{Lang: m.say.Lang, Title: m.say.Say("account.leave.title", nil), Text: m.say.Say("account.leave.text", nil),
 		Buttons: []button{{To: "/account/leave", Label: m.say.Say("account.leave.button", nil)}},
 		Away:    button{To: "/account", Label: m.say.Say("account.leave.stay", nil), Quiet: true}}
-	for _, p := range d.Purchases {
+	for _, p := range all {
 		if p.State == offers.Paid && !p.Digital && p.ShippedAt.IsZero() && c.Now().Sub(p.PaidAt) < unshippedTime {
 			v.Rows = append(v.Rows, line{Label: p.PaidAt.UTC().Format(time.DateOnly), Value: p.Title + " · " + p.Total.Format(m.say.Lang)})
 			v.Problem = m.say.Say("account.leave.unshipped", nil)

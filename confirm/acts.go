@@ -49,6 +49,7 @@ type Members interface {
 	Unfreeze(ctx context.Context, a offers.Account, by offers.Freezer, now time.Time) error
 	Leave(ctx context.Context, a offers.Account, now time.Time) error
 	Dossier(ctx context.Context, a offers.Account) (offers.Dossier, error)
+	PurchasesOf(ctx context.Context, a offers.Account) ([]offers.Purchase, error)
 }
 
 // Config of a Counter. Without Webhook, SignIn and Wallet it does all but what they are

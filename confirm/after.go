@@ -181,7 +181,7 @@ func (c *Counter) mailWithdrawal(ctx context.Context, j offers.Job) (offers.Even
 
 func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string) Mail {
 	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Paid": pur.PaidAt.UTC().Format(dateMinute)}
-	l := letterTo(say, pur, "receipt", args)
+	l := letterTo(say, pur.Handle, "receipt", args)
 	l.Rows = details(say, pur, b)
 	l.Button, l.Link = say.Say("mail.order", nil), link
 	l.Notes = []string{say.Say("mail.receipt.paid", args)}
@@ -193,7 +193,7 @@ func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer
 }
 
 func (p *pages) refundMail(say words.Words, pur offers.Purchase, r offers.Refund, link string) Mail {
-	l := letterTo(say, pur, "refund", map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Amount": r.Amount.Format(say.Lang)})
+	l := letterTo(say, pur.Handle, "refund", map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Amount": r.Amount.Format(say.Lang)})
 	l.Rows = append(brief(say, pur), afterRows(say, offers.Purchase{Refunds: pur.Refunds})...)
 	l.Button, l.Link = say.Say("mail.order", nil), link
 	l.Notes = []string{say.Say("mail.number", map[string]any{"Number": pur.ID})}
@@ -201,7 +201,7 @@ func (p *pages) refundMail(say words.Words, pur offers.Purchase, r offers.Refund
 }
 
 func (p *pages) shippedMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string) Mail {
-	l := letterTo(say, pur, "shipped", map[string]any{"Title": pur.Title})
+	l := letterTo(say, pur.Handle, "shipped", map[string]any{"Title": pur.Title})
 	l.Rows = append(brief(say, pur), afterRows(say, offers.Purchase{ShippedAt: pur.ShippedAt, Tracking: pur.Tracking})...)
 	if b.Address != "" {
 		l.Rows = append(l.Rows, line{Label: say.Say("field.address", nil), Value: b.Address})
@@ -216,7 +216,7 @@ func (p *pages) shippedMail(say words.Words, pur offers.Purchase, b offers.Buyer
 
 // withdrawalMail acknowledges a withdrawal: what was stated, and its date and time.
 func (p *pages) withdrawalMail(say words.Words, pur offers.Purchase, link string) Mail {
-	l := letterTo(say, pur, "withdrawal", map[string]any{"Title": pur.Title, "At": pur.WithdrawnAt.UTC().Format(dateSecond)})
+	l := letterTo(say, pur.Handle, "withdrawal", map[string]any{"Title": pur.Title, "At": pur.WithdrawnAt.UTC().Format(dateSecond)})
 	l.Rows = append([]line{{Label: say.Say("field.statement", nil), Value: statement(say, pur)}}, statementRows(say, pur)...)
 	l.Rows = append(l.Rows, line{Label: say.Say("field.received", nil), Value: pur.WithdrawnAt.UTC().Format(dateSecond)})
 	l.Button, l.Link = say.Say("mail.order", nil), link

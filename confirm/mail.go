@@ -49,19 +49,19 @@ func (p *pages) write(l letter) Mail {
 	return Mail{Lang: l.Lang, Subject: l.Subject, Text: text.String(), HTML: html.String()}
 }
 
-// letterTo begins a letter about a purchase with the words of a message group.
-func letterTo(say words.Words, p offers.Purchase, group string, args map[string]any) letter {
+// letterTo begins a letter with the words of a message group.
+func letterTo(say words.Words, handle, group string, args map[string]any) letter {
 	return letter{
 		Lang:    say.Lang,
 		Subject: say.Say("mail."+group+".subject", args),
-		Hello:   say.Say("mail.hello", map[string]any{"Handle": p.Handle}),
+		Hello:   say.Say("mail.hello", map[string]any{"Handle": handle}),
 		Text:    say.Say("mail."+group+".text", args),
 		Colon:   say.Say("mail.colon", nil),
 	}
 }
 
 func (p *pages) codeMail(say words.Words, pur offers.Purchase) Mail {
-	l := letterTo(say, pur, "code", map[string]any{
+	l := letterTo(say, pur.Handle, "code", map[string]any{
 		"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Minutes": int(math.Round(pur.Times.Echo.Minutes())),
 	})
 	l.Code = pur.Code.Hashtag()
@@ -72,31 +72,22 @@ func (p *pages) codeMail(say words.Words, pur offers.Purchase) Mail {
 // proofMail proves an address. The code stands in the subject too, where a phone shows
 // it without opening the mail.
 func (p *pages) proofMail(say words.Words, handle, code string) Mail {
-	l := letter{
-		Lang:    say.Lang,
-		Subject: say.Say("mail.proof.subject", map[string]any{"Code": code}),
-		Hello:   say.Say("mail.hello", map[string]any{"Handle": handle}),
-		Text:    say.Say("mail.proof.text", nil),
-		Code:    code,
-		Notes:   []string{say.Say("mail.proof.until", nil), say.Say("mail.proof.not_me", nil)},
-	}
+	l := letterTo(say, handle, "proof", map[string]any{"Code": code})
+	l.Code = code
+	l.Notes = []string{say.Say("mail.proof.until", nil), say.Say("mail.proof.not_me", nil)}
 	return p.write(l)
 }
 
 // movedMail tells a former address that mails go to another one now.
 func (p *pages) movedMail(say words.Words, handle, to string) Mail {
-	return p.write(letter{
-		Lang:    say.Lang,
-		Subject: say.Say("mail.moved.subject", nil),
-		Hello:   say.Say("mail.hello", map[string]any{"Handle": handle}),
-		Text:    say.Say("mail.moved.text", map[string]any{"Email": to}),
-		Notes:   []string{say.Say("mail.moved.not_me", nil)},
-	})
+	l := letterTo(say, handle, "moved", map[string]any{"Email": to})
+	l.Notes = []string{say.Say("mail.moved.not_me", nil)}
+	return p.write(l)
 }
 
 func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string, until time.Time) Mail {
 	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": clockTime(until)}
-	l := letterTo(say, pur, "link", args)
+	l := letterTo(say, pur.Handle, "link", args)
 	l.Rows = details(say, pur, b)
 	l.Button, l.Link = say.Say("mail.link.button", args), link
 	l.Notes = []string{say.Say("mail.link.until", args), say.Say("mail.not_me", nil)}
@@ -105,7 +96,7 @@ func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, l
 
 func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, link string) Mail {
 	title := say.Say("reason."+string(why)+".title", nil)
-	l := letterTo(say, pur, "reason", map[string]any{"Reason": title, "Title": pur.Title})
+	l := letterTo(say, pur.Handle, "reason", map[string]any{"Reason": title, "Title": pur.Title})
 	text := say.Say("reason."+string(why)+".text", reasonArgs(say, pur.Over, pur.QuietUntil))
 	l.Text = title + ". " + text
 	if strings.HasSuffix(title, "?") {

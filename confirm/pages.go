@@ -153,7 +153,6 @@ var statuses = map[offers.Reason]int{
 
 // secure sets what every answer carries.
 func (c *Counter) secure(next http.Handler) http.Handler {
-	https := strings.HasPrefix(c.PublicURL, "https://")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src https:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
@@ -163,7 +162,7 @@ func (c *Counter) secure(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Robots-Tag", "noindex")
-		if https {
+		if c.https() {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)

@@ -152,7 +152,7 @@ func (c *shardCheck) effect(o store.Effect) {
 		} else if c.placed(o.ID, body.Account.Shard()) {
 			c.forgets[o.ID] = true
 		}
-	case slices.Contains([]string{replyAnswer, resumeWishes, cancelWishes, lookCard, dropCard, leaveAccount}, o.Kind):
+	case slices.Contains([]string{replyAnswer, resumeWishes, cancelWishes, lookCard, dropCard, leaveAccount, forgetSignup}, o.Kind):
 		if whose, ok := accountOf(o); !ok || whose == (Account{}) {
 			unreadable(errors.New("it names no account"))
 		} else {

@@ -252,14 +252,7 @@ func (s *Shop) eraseAccount(ctx context.Context, a Account, keepBuyer bool, eras
 		return err
 	}
 	erased.Records += n
-	u, err := s.Signup(ctx, a)
-	if err != nil {
-		return err
-	}
-	if n, err = s.removeForgotten(ctx, a.Shard(), u.forgotten()); err != nil {
-		return err
-	}
-	erased.Records += n
+	stray = append(stray, signupKey(a))
 	if !keepBuyer {
 		stray = append(stray, buyerKey(a))
 	}
@@ -276,7 +269,7 @@ func (s *Shop) eraseAccount(ctx context.Context, a Account, keepBuyer bool, eras
 // ownerOf is the account that an effect goes with when the account is erased.
 func ownerOf(e store.Effect) (a Account, ok bool) {
 	switch e.Kind {
-	case replyAnswer, resumeWishes, cancelWishes, lookCard, dropCard, forgetSpent:
+	case replyAnswer, resumeWishes, cancelWishes, lookCard, dropCard, forgetSignup, forgetSpent:
 		return accountOf(e)
 	}
 	return Account{}, false

@@ -21,44 +21,25 @@ func (s *Shop) OnDetach(act func(ctx context.Context, card string) error) { s.de
 // to the account, and it is erased, here (see [Shop.Erase]) and at Stripe, as soon as no
 // payment stands in the way.
 func (s *Shop) Leave(ctx context.Context, a Account, now time.Time) error {
-	for range maxRaces {
-		b, err := s.Buyer(ctx, a)
-		if err != nil {
-			return err
-		}
+	return s.changeBuyer(ctx, a, func(b *Buyer) ([]store.Effect, error) {
 		if !b.LeavingAt.IsZero() {
-			return nil
+			return nil, errUnchanged
 		}
 		b.Account, b.LeavingAt = a, now
 		if b.Stopped.IsZero() {
 			b.Stopped = now
 		}
-		value, err := json.Marshal(b)
-		if err != nil {
-			return err
-		}
 		customer := b.Customer
 		if customer == "" { // on the way to the first card
 			u, err := s.Signup(ctx, a)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			customer = u.Customer
 		}
 		e, err := leaveOwed(a, customer, now)
-		if err != nil {
-			return err
-		}
-		c := store.Change{Shard: a.Shard(), Put: []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}}, Owe: []store.Effect{e}}
-		err = s.store.Commit(ctx, c)
-		if err == nil {
-			s.owing(c)
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return fmt.Errorf("buyer %s: lost %d races", a, maxRaces)
+		return []store.Effect{e}, err
+	})
 }
 
 func leaveOwed(a Account, customer string, now time.Time) (store.Effect, error) {
@@ -87,8 +68,7 @@ func (s *Shop) performLeave(ctx context.Context, l store.Lease) error {
 	}
 	_, err = s.erase(ctx, body.Account, true, s.Now())
 	if wait := (*UnfinishedError)(nil); errors.As(err, &wait) {
-		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{
-			{ID: l.ID, Try: l.Try, Due: s.Now().Add(leavePause), Note: wait.Error()}}})
+		return s.putOff(ctx, l, s.Now().Add(leavePause), wait.Error())
 	}
 	if err != nil {
 		return err

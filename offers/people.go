@@ -19,8 +19,9 @@ const (
 	cancelWishes = "cancel" // of an account that said stop
 	forgetRecord = "forget" // of what nobody brings again any more
 	dropCard     = "detach" // a card, at Stripe
-	lookCard     = "card"   // whether a card was saved on a page
-	leaveAccount = "leave"  // erase the account, here and at Stripe
+	forgetSignup = "forget-signup"
+	lookCard     = "card"  // whether a card was saved on a page
+	leaveAccount = "leave" // erase the account, here and at Stripe
 )
 
 // An Answer is owed to a post that is no wish: help was asked for, something was
@@ -207,33 +208,14 @@ func (s *Shop) PreferCard(ctx context.Context, a Account, card string, now time.
 // RemoveCard forgets a card of a buyer, and owes that it is forgotten at Stripe. It
 // pays nothing any more that is not confirmed yet.
 func (s *Shop) RemoveCard(ctx context.Context, a Account, card string, now time.Time) error {
-	for range maxRaces {
-		b, err := s.Buyer(ctx, a)
-		if err != nil {
-			return err
-		}
+	return s.changeBuyer(ctx, a, func(b *Buyer) ([]store.Effect, error) {
 		if _, ok := b.Card(card); !ok {
-			return &Refusal{CardUnknown}
+			return nil, &Refusal{CardUnknown}
 		}
 		b.Cards = slices.DeleteFunc(slices.Clone(b.Cards), func(c Card) bool { return c.ID == card })
-		value, err := json.Marshal(b)
-		if err != nil {
-			return err
-		}
 		e, err := detachOwed(a, card)
-		if err != nil {
-			return err
-		}
-		c := store.Change{Shard: a.Shard(), Put: []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}}, Owe: []store.Effect{e}}
-		err = s.store.Commit(ctx, c)
-		if err == nil {
-			s.owing(c)
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return fmt.Errorf("buyer %s: lost %d races", a, maxRaces)
+		return []store.Effect{e}, err
+	})
 }
 
 // SetLimits sets what a buyer may spend, in the place of the limits before. They hold
@@ -258,13 +240,35 @@ func (s *Shop) SetLimits(ctx context.Context, a Account, l Limits, now time.Time
 // editBuyer changes a buyer's record, and owes an effect of that kind with it, if owe
 // names one.
 func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, now time.Time, edit func(*Buyer) (changed bool)) error {
+	return s.changeBuyer(ctx, a, func(b *Buyer) ([]store.Effect, error) {
+		if !edit(b) {
+			return nil, errUnchanged
+		}
+		if owe == "" {
+			return nil, nil
+		}
+		e, err := accountOwes(owe, a, b.version+1, now)
+		return []store.Effect{e}, err
+	})
+}
+
+// errUnchanged: there is nothing to write.
+var errUnchanged = errors.New("unchanged")
+
+// changeBuyer changes a buyer's record, and owes the effects with it that edit returns.
+// Nothing is written where edit returns an error; errUnchanged is none to the caller.
+func (s *Shop) changeBuyer(ctx context.Context, a Account, edit func(*Buyer) ([]store.Effect, error)) error {
 	for range maxRaces {
 		b, err := s.Buyer(ctx, a)
 		if err != nil {
 			return err
 		}
-		if !edit(&b) {
+		owe, err := edit(&b)
+		if err == errUnchanged {
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		value, err := json.Marshal(b)
 		if err != nil {
@@ -273,13 +277,7 @@ func (s *Shop) editBuyer(ctx context.Context, a Account, owe string, now time.Ti
 		c := store.Change{
 			Shard: a.Shard(),
 			Put:   []store.Put{{Key: buyerKey(a), Version: b.version, Value: value}},
-		}
-		if owe != "" {
-			e, err := accountOwes(owe, a, b.version+1, now)
-			if err != nil {
-				return err
-			}
-			c.Owe = []store.Effect{e}
+			Owe:   owe,
 		}
 		err = s.store.Commit(ctx, c)
 		if err == nil {

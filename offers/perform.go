@@ -79,6 +79,8 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performLeave(ctx, l)
 	case announceOffer:
 		return s.performAnnounce(ctx, l)
+	case forgetSignup:
+		return s.performForgetSignup(ctx, l)
 	case forgetRecord:
 		return s.performForget(ctx, l)
 	case forgetSpent:
@@ -150,7 +152,7 @@ func (s *Shop) beginCharge(ctx context.Context, l store.Lease, p Purchase, b Buy
 		return p, true, nil
 	}
 	if p.Revocable(now) { // another machine's clock was ahead of ours
-		return p, false, s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: p.GraceEnds()}}})
+		return p, false, s.putOff(ctx, l, p.GraceEnds(), "")
 	}
 	attempt := p.Attempt
 	if p, err = s.move(ctx, p.ID, Event{Kind: ChargeBegins, Attempt: attempt}, nil, now); err != nil {
@@ -184,7 +186,7 @@ func (s *Shop) performDeadline(ctx context.Context, l store.Lease, p Purchase) e
 	now := s.Now()
 	if at := p.Deadline(); deadline(p).ID() == l.ID && now.Before(at) {
 		// Another machine's clock was ahead of ours.
-		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: at}}})
+		return s.putOff(ctx, l, at, "")
 	}
 	ev := Event{Kind: DeadlinePast}
 	switch {
@@ -286,6 +288,11 @@ func (s *Shop) performAnswer(ctx context.Context, l store.Lease) error {
 		return err
 	}
 	return s.settle(ctx, l)
+}
+
+// putOff has an effect come again when it is due; note, which may be empty, is for people.
+func (s *Shop) putOff(ctx context.Context, l store.Lease, due time.Time, note string) error {
+	return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: due, Note: note}}})
 }
 
 // settle ends an effect that moves no purchase.

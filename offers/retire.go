@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"hashtill/store"
@@ -118,8 +116,7 @@ func (s *Shop) performRetire(ctx context.Context, l store.Lease, p Purchase, now
 		}
 	}
 	if wait {
-		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{
-			{ID: l.ID, Try: l.Try, Due: now.Add(retryRetire), Note: "kept on: something else is still owed for it"}}})
+		return s.putOff(ctx, l, now.Add(retryRetire), "kept on: something else is still owed for it")
 	}
 	_, err := s.retire(ctx, p, store.Change{Settle: []store.Settle{{ID: l.ID, Try: l.Try}}})
 	return err
@@ -217,38 +214,27 @@ func (s *Shop) remove(ctx context.Context, shard int, key string) (int, error) {
 
 // forgetEffect is the body of an effect that removes a record of its shard.
 type forgetEffect struct {
-	Key  string `json:"key"`
-	Once int64  `json:"once,omitempty"` // tells it from that of an earlier record of the key
+	Key string `json:"key"`
 }
 
-func (e forgetEffect) id() string {
-	if e.Once == 0 {
-		return forgetRecord + "/" + e.Key
-	}
-	return forgetRecord + "/" + e.Key + "/" + strconv.FormatInt(e.Once, 10)
-}
-
-func (e forgetEffect) owed(due time.Time) store.Effect {
-	body, err := json.Marshal(e)
-	if err != nil {
-		panic(err) // a string and a number
-	}
-	return store.Effect{ID: e.id(), Kind: forgetRecord, Due: due, Body: body}
-}
+func (e forgetEffect) id() string { return forgetRecord + "/" + e.Key }
 
 // forget owes that a record is removed when nobody needs its memory any more.
 func forget(key string, now time.Time) store.Effect { return forgetAt(key, now.Add(postMemory)) }
 
-func forgetAt(key string, due time.Time) store.Effect { return forgetEffect{Key: key}.owed(due) }
+func forgetAt(key string, due time.Time) store.Effect {
+	e := forgetEffect{key}
+	body, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // a string
+	}
+	return store.Effect{ID: e.id(), Kind: forgetRecord, Due: due, Body: body}
+}
 
 func (s *Shop) performForget(ctx context.Context, l store.Lease) error {
 	var body forgetEffect
 	if err := json.Unmarshal(l.Body, &body); err != nil {
 		return fmt.Errorf("read effect %s: %w", l.ID, err)
-	}
-	if of, ok := strings.CutPrefix(body.Key, "signup/"); ok {
-		network, id, _ := strings.Cut(of, ":")
-		return s.performForgetSignup(ctx, l, Account{Network: network, ID: id})
 	}
 	if _, err := s.remove(ctx, l.Shard, body.Key); err != nil {
 		return err

@@ -78,7 +78,7 @@ func (s *Shop) EndSession(ctx context.Context, token string) error {
 	if !ok {
 		return nil
 	}
-	_, err := s.removeForgotten(ctx, shard, forgetEffect{Key: key})
+	_, err := s.removeForgotten(ctx, shard, key)
 	return err
 }
 
@@ -88,7 +88,7 @@ func (s *Shop) EndSessions(ctx context.Context, a Account) (n int, err error) {
 		if se, err := readSession(r); err != nil || se.Account != a {
 			return nil // Check finds what cannot be read
 		}
-		one, err := s.removeForgotten(ctx, a.Shard(), forgetEffect{Key: r.Key})
+		one, err := s.removeForgotten(ctx, a.Shard(), r.Key)
 		n += one
 		return err
 	})
@@ -119,12 +119,12 @@ func (s *Shop) ProveSession(ctx context.Context, token string, e Email, now time
 
 // removeForgotten removes a record that was to be forgotten later, with the effect that
 // would have done it.
-func (s *Shop) removeForgotten(ctx context.Context, shard int, e forgetEffect) (int, error) {
-	n, err := s.remove(ctx, shard, e.Key)
+func (s *Shop) removeForgotten(ctx context.Context, shard int, key string) (int, error) {
+	n, err := s.remove(ctx, shard, key)
 	if err != nil {
 		return n, err
 	}
-	return n, s.store.Commit(ctx, store.Change{Shard: shard, Drop: []string{e.id()}})
+	return n, s.store.Commit(ctx, store.Change{Shard: shard, Drop: []string{forgetEffect{key}.id()}})
 }
 
 // sessionKey is the key of a session, by a hash: whoever reads the store cannot use it.

@@ -19,9 +19,8 @@ import (
 )
 
 // A Signup is an account on its way to a saved card: what it says of itself, and what
-// of that is proven. A buyer who changes the e-mail
-// address, or comes back to see the account, has one too. It is forgotten a day after
-// its last change.
+// of that is proven. A buyer who changes the e-mail address, or comes back to see the
+// account, has one too. It is forgotten a day after its last change.
 type Signup struct {
 	Account  Account     `json:"account"`
 	Handle   string      `json:"handle"`
@@ -161,13 +160,19 @@ func (s *Shop) EditSignup(ctx context.Context, a Account, now time.Time, edit fu
 			return err
 		}
 		looked := u.Open
-		no := edit(&u)
-		c := store.Change{Shard: a.Shard()}
 		u.Until = now.Add(signupTime)
+		c := store.Change{Shard: a.Shard()}
 		if u.version == 0 {
 			u.Began = now
-			c.Owe = []store.Effect{u.forgotten().owed(u.Until)}
+			// An account that was erased may begin anew: its versions do too.
+			e, err := accountOwes(forgetSignup, a, u.version+1, now)
+			if err != nil {
+				return err
+			}
+			e.Due = u.Until
+			c.Owe = []store.Effect{e}
 		}
+		no := edit(&u)
 		for _, page := range u.Open {
 			if slices.Contains(looked, page) {
 				continue
@@ -311,23 +316,23 @@ func (s *Shop) performSaving(ctx context.Context, l store.Lease) error {
 		return s.settle(ctx, l)
 	}
 	due := s.Now().Add(min(firstSavingLook<<min(l.Try, 5), lastSavingLook))
-	return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: due}}})
-}
-
-// forgotten is what ends the sign-up. An account that was erased may begin anew.
-func (u Signup) forgotten() forgetEffect {
-	return forgetEffect{Key: signupKey(u.Account), Once: u.Began.UnixMilli()}
+	return s.putOff(ctx, l, due, "")
 }
 
 // performForgetSignup ends a sign-up that nobody goes on with: its customer at Stripe
 // goes too, unless a buyer has come of it.
-func (s *Shop) performForgetSignup(ctx context.Context, l store.Lease, a Account) error {
+func (s *Shop) performForgetSignup(ctx context.Context, l store.Lease) error {
+	var body accountEffect
+	if err := json.Unmarshal(l.Body, &body); err != nil {
+		return fmt.Errorf("read effect %s: %w", l.ID, err)
+	}
+	a := body.Account
 	u, err := s.Signup(ctx, a)
 	if err != nil {
 		return err
 	}
 	if now := s.Now(); now.Before(u.Until) {
-		return s.store.Commit(ctx, store.Change{Shard: l.Shard, PutOff: []store.PutOff{{ID: l.ID, Try: l.Try, Due: u.Until}}})
+		return s.putOff(ctx, l, u.Until, "")
 	}
 	b, err := s.Buyer(ctx, a)
 	if err != nil {
@@ -410,13 +415,19 @@ func (s *Shop) Dossier(ctx context.Context, a Account) (Dossier, error) {
 		u.Code = nil
 		d.Signup = u
 	}
-	d.Purchases = []Purchase{}
-	err = s.eachOwn(ctx, a, func(p Purchase) error {
-		d.Purchases = append(d.Purchases, p)
+	d.Purchases, err = s.PurchasesOf(ctx, a)
+	return d, err
+}
+
+// PurchasesOf are the purchases of an account that are kept, the newest first.
+func (s *Shop) PurchasesOf(ctx context.Context, a Account) ([]Purchase, error) {
+	all := []Purchase{}
+	err := s.eachOwn(ctx, a, func(p Purchase) error {
+		all = append(all, p)
 		return nil
 	})
-	slices.SortFunc(d.Purchases, func(p, q Purchase) int { return q.AskedAt.Compare(p.AskedAt) })
-	return d, err
+	slices.SortFunc(all, func(p, q Purchase) int { return q.AskedAt.Compare(p.AskedAt) })
+	return all, err
 }
 
 // accountOwes is an effect of an account. The time is in its id because versions begin
