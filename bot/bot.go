@@ -137,6 +137,7 @@ func (b *Bot) hear(ctx context.Context, n Network, p Post) (fresh bool, err erro
 	switch {
 	case in.Kind == WantsOffer && p.Edited:
 		seen, err = b.Shop.Wished(ctx, by, p.ID)
+	case in.Kind == WantsStop && p.Edited: // whatever it said before: stop is obeyed at once
 	case in.Kind != WantsOffer && in.Kind != RepeatsCode && in.Kind != WithdrawsWish:
 		seen, err = b.Shop.Answered(ctx, by, p.ID)
 	}
@@ -268,7 +269,7 @@ func (b *Bot) reply(ctx context.Context, j offers.Job) (offers.Event, error) {
 	}
 	ev, err := b.say(ctx, p, r, j.Again)
 	if later := (*LaterError)(nil); errors.As(err, &later) && !r.By.IsZero() && later.At.After(r.By) {
-		b.Log.Info("reply not in time; it goes by mail", "purchase", string(p.ID), "network", p.Buyer.Network, "until", later.At)
+		b.Log.Debug("reply not in time; it goes by mail", "purchase", string(p.ID), "network", p.Buyer.Network, "until", later.At)
 		return offers.Event{Kind: offers.ReplyFailed}, nil
 	}
 	return ev, err
@@ -281,7 +282,8 @@ const patience = 30 * time.Second
 func (b *Bot) replyReason(ctx context.Context, j offers.Job) (offers.Event, error) {
 	p := j.Purchase
 	text := words.For(p.Lang).Say("reply.unreachable_mail", map[string]any{"Ref": ref(string(p.ID))})
-	_, err := b.say(ctx, p, Reply{To: p.Echo, Handle: p.Handle, Text: text}, j.Again)
+	// What confirmed it may be a repost, which nobody can answer.
+	_, err := b.say(ctx, p, Reply{To: p.Wish, Handle: p.Handle, Text: text}, j.Again)
 	return offers.Event{Kind: offers.EffectDone}, err
 }
 
@@ -294,7 +296,7 @@ func (b *Bot) thank(ctx context.Context, j offers.Job) (offers.Event, error) {
 	text := words.For(p.Lang).Say(key, map[string]any{"Title": clip(p.Title, maxTitle), "Ref": ref(string(p.ID))})
 	_, err := b.say(ctx, p, Reply{To: p.Wish, Handle: p.Handle, Text: text, For: ForThanks}, j.Again)
 	if later := (*LaterError)(nil); errors.As(err, &later) {
-		b.Log.Info("no public thanks: others need the replies more", "purchase", string(p.ID), "network", p.Buyer.Network, "why", later.Why)
+		b.Log.Debug("no public thanks: others need the replies more", "purchase", string(p.ID), "network", p.Buyer.Network, "why", later.Why)
 		err = nil
 	}
 	return offers.Event{Kind: offers.EffectDone}, err

@@ -185,6 +185,24 @@ func TestHear(t *testing.T) {
 	}
 }
 
+// Stop is obeyed whatever its post said before it was edited.
+func TestStopByAnEdit(t *testing.T) {
+	for _, first := range []string{"help", "start", "cancel", "#BuyTee", "hello", "#BuyTee x9"} {
+		s := newScene(t, 9)
+		s.register("1")
+		s.hears(by("1", "10", "@bot "+first))
+		stop := by("1", "10", "@bot stop")
+		stop.Edited = true
+		s.hears(stop)
+		if b, err := s.shop.Buyer(t.Context(), offers.Account{Network: "x", ID: "1"}); err != nil || b.Stopped.IsZero() {
+			t.Errorf("%q, edited to stop, is not: %v", first, err)
+		}
+		if said := s.hears(by("1", "11", "@bot #BuyTee")); len(said) > 0 {
+			t.Errorf("%q: after the stop it said %q", first, said)
+		}
+	}
+}
+
 // X hands posts over twice at times, and people edit them.
 func TestAPostCountsOnce(t *testing.T) {
 	s := newScene(t, 9)

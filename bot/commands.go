@@ -23,6 +23,12 @@ var commands = map[string]IntentKind{
 	"desinscrire": WantsStop, "desinscription": WantsStop, "desinscrismoi": WantsStop, "desinscrivezmoi": WantsStop,
 	"optout": WantsStop, "leavemealone": WantsStop, "goaway": WantsStop,
 	"laissemoitranquille": WantsStop, "laissezmoitranquille": WantsStop,
+	"removeme": WantsStop, "stopreplying": WantsStop, "stopreplyingtome": WantsStop, "stopmessagingme": WantsStop, "stopcontactingme": WantsStop,
+	"stopposting": WantsStop, "stoppostingtome": WantsStop, "stopspam": WantsStop, "stopspamming": WantsStop, "stopspammingme": WantsStop,
+	"dontreply": WantsStop, "dontreplytome": WantsStop, "donotreply": WantsStop, "donotreplytome": WantsStop,
+	"dontcontactme": WantsStop, "donotcontactme": WantsStop, "dontmessageme": WantsStop, "donotmessageme": WantsStop,
+	"arretezdemerepondre": WantsStop, "arretedemerepondre": WantsStop, "arretezderepondre": WantsStop, "arretederepondre": WantsStop,
+	"nemerepondezplus": WantsStop, "nemerepondsplus": WantsStop, "nemecontactezplus": WantsStop, "fichezmoilapaix": WantsStop, "fichemoilapaix": WantsStop,
 
 	"start": WantsStart, "commencer": WantsStart, "commence": WantsStart, "unstop": WantsStart,
 
@@ -77,6 +83,6 @@ func command(words []string) (IntentKind, bool) {
 // agrees says whether the words of an answer to a code confirm it. They need not: what
 // they must not be is a refusal or a question.
 func agrees(text string, words []string) bool {
-	return !strings.ContainsAny(text, "?？؟") &&
+	return !strings.ContainsAny(text, "?？؟👎❌✖🚫🛑⛔✋🙅") &&
 		!slices.ContainsFunc(words, func(w string) bool { return refusals[spelled(w)] })
 }

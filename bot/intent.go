@@ -124,9 +124,11 @@ func carried(p Post, self string) bool {
 	return p.Implied && (!known || slices.Contains(p.Of.Names, self))
 }
 
+// firstCode is the first of the tags that is a code, however it is spelled: what a
+// keyboard makes of one is not its author's fault, and a code has a check of its own.
 func firstCode(tags []string) (offers.Code, bool) {
 	for _, tag := range tags {
-		if c, ok := offers.ParseCode(tag); ok {
+		if c, ok := offers.ParseCode(spelled(tag)); ok {
 			return c, true
 		}
 	}
@@ -142,10 +144,10 @@ const (
 )
 
 // wordsOf takes a text apart: how many are wanted, and the words that are neither
-// mentions nor hashtags nor addresses.
+// mentions nor hashtags nor addresses. What stands right behind those counts: "#BuyTee,x2".
 func wordsOf(text string) (quantity int, rest []string) {
 	n := 0
-	for field := range strings.FieldsSeq(text) {
+	for field := range strings.FieldsSeq(plainWords(text)) {
 		if n++; n > maxWords {
 			break
 		}

@@ -31,6 +31,16 @@ func said(text string) Post {
 	return p
 }
 
+// wide is text in full-width characters.
+func wide(text string) string {
+	return strings.Map(func(r rune) rune {
+		if '!' <= r && r <= '~' {
+			r += '！' - '!'
+		}
+		return r
+	}, text)
+}
+
 func ours(text string) *Post {
 	return &Post{Author: Author{ID: self}, Text: text, Tags: Tags(text)}
 }
@@ -66,6 +76,19 @@ func TestRead(t *testing.T) {
 		"code without mention":         {said(c), want{kind: RepeatsCode}},
 		"code in capitals":             {said(strings.ToUpper(c)), want{kind: RepeatsCode}},
 		"code and tag":                 {said("@bot " + c + " #BuyTee"), want{kind: RepeatsCode}},
+		"code, full-width":             {said("@bot " + wide(strings.ToUpper(c))), want{kind: RepeatsCode}},
+		"code with accents":            {said("@bot " + c[:3] + "\u0301" + c[3:]), want{kind: RepeatsCode}},
+		"code in Turkish capitals":     {said("@bot " + strings.ReplaceAll(strings.ToUpper(c), "I", "İ")), want{kind: RepeatsCode}},
+		"code with a joiner in it":     {said("@bot " + c[:4] + "\u200d" + c[4:]), want{kind: RepeatsCode}},
+		"code between bidi marks":      {said("\u2066@bot\u2069 \u200f" + c + "\u200f"), want{kind: RepeatsCode}},
+		"number right behind the tag":  {said("@bot #BuyTee,x2"), want{WantsOffer, "buytee", 2, ""}},
+		"number in brackets behind it": {said("@bot #BuyTee（x2）"), want{WantsOffer, "buytee", 2, ""}},
+		"variant right behind the tag": {said("@bot #BuyTee/M,black"), want{WantsOffer, "buytee", 0, "M,black"}},
+		"a genitive is no size":        {said("@bot one of #BuyTee's and @ann’s"), want{WantsOffer, "buytee", 0, "one of and"}},
+		"a link's path is no word":     {said("@bot #BuyTee https://x.com/@ann/x2 x.com/@ann/x3"), want{WantsOffer, "buytee", 0, ""}},
+		"a tag within other words":     {said("@bot cap#BuyTee"), want{}},
+		"thumb down to our code":       {answer("@bot 👎🏽", ours(c)), want{}},
+		"cross to our code":            {answer("❌", ours(c)), want{}},
 		"mistyped code":                {said("@bot " + c[:len(c)-2] + "aa"), want{}},
 		"repost of our code":           {repost(ours("repost this: " + c)), want{kind: RepeatsCode}},
 		"repost of another's post":     {repost(theirs("look: " + c)), want{}},
@@ -190,7 +213,9 @@ func TestCommands(t *testing.T) {
 		"help": WantsHelp, "Help!": WantsHelp, "aide": WantsHelp, "#help": WantsHelp, "#AIDE": WantsHelp, "help me please": WantsHelp,
 		"what is this #help": WantsHelp,
 		"cancel":             WantsCancel, "Annuler SVP": WantsCancel, "start": WantsStart,
-		"": Nothing, "stop it": Nothing, "don't stop": Nothing, "never stop": Nothing, "stop or go": Nothing, "please": Nothing,
+		"stop replying to me": WantsStop, "Stop messaging me!": WantsStop, "please don’t reply": WantsStop, "remove me": WantsStop,
+		"Arrêtez de me répondre": WantsStop, "ne me répondez plus": WantsStop, "stop stp": WantsStop,
+		"": Nothing, "stop it": Nothing, "don't stop replying to me": Nothing, "don't stop": Nothing, "never stop": Nothing, "stop or go": Nothing, "please": Nothing,
 		"thank you": Nothing, "non-stop": Nothing, "stopped": Nothing, strings.Repeat("please ", 50) + "stop": Nothing,
 	} {
 		if got := Read(said("@bot "+text), self, onSale).Kind; got != want {
@@ -198,6 +223,15 @@ func TestCommands(t *testing.T) {
 		}
 		if got := Read(said(text), self, onSale).Kind; got != Nothing {
 			t.Errorf("%.40q, said to nobody, is %d", text, got)
+		}
+	}
+	// Wherever the name stands, and whatever stands around it.
+	for _, text := range []string{".@shop stop", "@shop, stop", "@shop,stop", "@shop:STOP", "stop,@shop!", "“@shop stop”", "(@shop) stop", "stop #shop @shop",
+		"\u2066@shop\u2069 stop", "\u200f@shop \u200fstop", "\u200b@shop s\u200btop", "＠shop　stop", "@shop stop https://shop.example/x2"} {
+		p := said(text)
+		p.Names = []string{self}
+		if got := Read(p, self, onSale).Kind; got != WantsStop {
+			t.Errorf("%q is %d, want stop", text, got)
 		}
 	}
 	sold := func(string) (offers.Offer, bool) { return offers.Offer{ID: "quit", Tag: "Quit"}, true }

@@ -27,8 +27,30 @@ func Tags(text string) []string {
 
 // tagSpans returns where the hashtags stand in text, in bytes, with their '#'.
 func tagSpans(text string) (spans [][2]int) {
+	scan(text, func(k spanKind, start, end int) {
+		if k == tagSpan {
+			spans = append(spans, [2]int{start, end})
+		}
+	})
+	return spans
+}
+
+// A spanKind is what a part of a text is that is no plain words.
+type spanKind int
+
+const (
+	tagSpan     spanKind = iota
+	linkSpan             // an address
+	mentionSpan          // a name with its '@'
+)
+
+// scan finds the hashtags, links and mentions in text, in order.
+func scan(text string, found func(k spanKind, start, end int)) {
 	for i, before := 0, rune(0); i < len(text); {
 		if end := linkEnd(text, i, before); end > i {
+			if strings.Contains(text[i:end], "/") { // else it is a word
+				found(linkSpan, i, end)
+			}
 			before, _ = utf8.DecodeLastRuneInString(text[:end])
 			i = end
 			continue
@@ -36,15 +58,43 @@ func tagSpans(text string) (spans [][2]int) {
 		r, size := utf8.DecodeRuneInString(text[i:])
 		if (r == '#' || r == '＃') && mayPrecedeTag(before) {
 			if end := tagEnd(text, i+size); end > 0 {
-				spans = append(spans, [2]int{i, end})
+				found(tagSpan, i, end)
 				before, _ = utf8.DecodeLastRuneInString(text[:end])
 				i = end
 				continue
 			}
 		}
+		if (r == '@' || r == '＠') && !offers.TagRune(before) {
+			if end := nameEnd(text, i+size); end > i+size {
+				found(mentionSpan, i, end)
+			}
+		}
 		before, i = r, i+size
 	}
-	return spans
+}
+
+// nameEnd returns where the name of an account ends that begins at i.
+func nameEnd(text string, i int) int {
+	for i < len(text) && (isHostByte(text[i]) || text[i] == '_') && text[i] != '.' && text[i] != '-' {
+		i++
+	}
+	return i
+}
+
+// plainWords is text with a space in place of each hashtag, link and mention, and of the
+// "'s" behind it.
+func plainWords(text string) string {
+	var b strings.Builder
+	from := 0
+	scan(text, func(_ spanKind, start, end int) {
+		b.WriteString(text[from:start])
+		b.WriteByte(' ')
+		from = end
+		for _, s := range []string{"'s", "’s"} {
+			from += len(text[end:]) - len(strings.TrimPrefix(text[end:], s))
+		}
+	})
+	return b.String() + text[from:]
 }
 
 // mayPrecedeTag says whether a '#' behind r can begin a hashtag. Variation

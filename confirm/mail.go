@@ -65,7 +65,7 @@ func (p *pages) codeMail(say words.Words, pur offers.Purchase) Mail {
 		"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Minutes": int(math.Round(pur.Times.Echo.Minutes())),
 	})
 	l.Code = pur.Code.Hashtag()
-	l.Notes = []string{say.Say("mail.code.after", nil), say.Say("mail.number", map[string]any{"Number": pur.ID})}
+	l.Notes = []string{say.Say("mail.code.after", nil), say.Say("mail.code.why", nil), say.Say("mail.number", map[string]any{"Number": pur.ID})}
 	return p.write(l)
 }
 

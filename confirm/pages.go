@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"hashtill/offers"
@@ -27,14 +28,15 @@ type pages struct {
 	mail *mailTemplates
 }
 
-func newPages() (*pages, error) {
+// newPages reads the templates, which are the same for all counters.
+var newPages = sync.OnceValues(func() (*pages, error) {
 	html, err := template.ParseFS(templates, "templates/page.html")
 	if err != nil {
 		return nil, err
 	}
 	mail, err := newMailTemplates()
 	return &pages{html: html, mail: mail}, err
-}
+})
 
 // A view is a page as its template takes it: a heading, a sentence, what it is
 // about, and what can be done.

@@ -77,7 +77,8 @@ func (s *Shop) OnAnnounce(act func(ctx context.Context, a Announcement, o Offer,
 
 // Announce owes a post about an offer on a network, in the words of a language. Once in
 // an [AnnouncePause], else *[AnnouncedError], unless again says that it is meant. A
-// *[Refusal] says that the offer is not on sale now.
+// *[Refusal] says that the offer is not on sale now, or [SoldOut]: whoever answered could
+// only be told so. Units of it may come back; then it can be announced.
 func (s *Shop) Announce(ctx context.Context, offer, network, lang string, again bool, now time.Time) (Announcement, error) {
 	for name, part := range map[string]string{"network": network, "language": lang} {
 		if part == "" || len(part) > 35 || strings.Contains(part, "/") {
@@ -91,6 +92,13 @@ func (s *Shop) Announce(ctx context.Context, offer, network, lang string, again 
 		}
 		if why := o.Closed(now); why != "" {
 			return Announcement{}, &Refusal{why}
+		}
+		gone, err := s.gone(ctx, o)
+		if err != nil {
+			return Announcement{}, err
+		}
+		if gone {
+			return Announcement{}, &Refusal{SoldOut}
 		}
 		a := Announcement{Network: network, Offer: o.ID, Lang: lang, N: 1, At: now}
 		before, err := s.announcements(ctx, o.Shard(), announcedPrefix(network, o.ID)+lang+"/")
@@ -117,6 +125,20 @@ func (s *Shop) Announce(ctx context.Context, offer, network, lang string, again 
 		}
 	}
 	return Announcement{}, fmt.Errorf("announce %s: lost %d races", offer, maxRaces)
+}
+
+// gone says that every unit of an offer is held or sold.
+func (s *Shop) gone(ctx context.Context, o Offer) (bool, error) {
+	taken, err := s.Stocked(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	for variant, units := range o.Stock {
+		if taken[variant] < int64(units) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // change commits an announcement and owes its post.
@@ -180,6 +202,12 @@ func (s *Shop) performAnnounce(ctx context.Context, l store.Lease) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
+	gone := false
+	if err == nil {
+		if gone, err = s.gone(ctx, o); err != nil {
+			return err
+		}
+	}
 	var post, refused string
 	switch tried := l.Try > 1; {
 	case err != nil:
@@ -188,6 +216,8 @@ func (s *Shop) performAnnounce(ctx context.Context, l store.Lease) error {
 		refused = "the offer is not on sale any more"
 	case !tried && !o.says(body.As):
 		refused = "the offer has changed since: announce it again"
+	case !tried && gone:
+		refused = "the offer is sold out"
 	default:
 		if post, refused, err = s.announce(ctx, body.Announcement, body.As, tried); err != nil {
 			return err

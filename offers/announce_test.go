@@ -182,6 +182,49 @@ func TestNotAnnounced(t *testing.T) {
 	}
 }
 
+// holds has somebody hold units of the tee, or give them back.
+func (s *shop) holds(units int64) {
+	s.t.Helper()
+	err := s.st.Commit(s.t.Context(), store.Change{Shard: store.ShardOf("buytee"), Add: []store.Add{{Key: takenKey("buytee", ""), By: units, Max: 100}}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// An offer is announced while it is on sale and there is something left of it.
+func TestWhenToAnnounce(t *testing.T) {
+	o := tee(10, 2)
+	o.Opens, o.Closes = t0.Add(time.Hour), t0.Add(3*time.Hour)
+	s, press := newShop(t, o), &press{post: "900"}
+	s.OnAnnounce(press.announce)
+	announce := func() error {
+		_, err := s.Announce(t.Context(), "buytee", "x", "en", false, s.now)
+		return err
+	}
+	wantRefusal(t, announce(), NotOpenYet)
+	s.now = o.Opens
+	if err := announce(); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	s.now = s.now.Add(AnnouncePause)
+	s.holds(10)
+	wantRefusal(t, announce(), SoldOut)
+	s.watched("900") // units may come back
+	s.holds(-2)
+	if err := announce(); err != nil {
+		t.Errorf("with two units left: %v", err)
+	}
+	s.holds(2) // before it is made
+	s.settle()
+	if got := s.outcome(2); got.Post != "" || got.Refused == "" || len(press.refs) != 1 {
+		t.Errorf("%+v; asked for %v", got, press.refs)
+	}
+	s.now = o.Closes
+	wantRefusal(t, announce(), OfferClosed)
+	s.watched()
+}
+
 func TestCheckFindsAnnouncements(t *testing.T) {
 	s, _ := newAnnouncer(t)
 	wrong := (store.ShardOf("buytee") + 1) % store.Shards

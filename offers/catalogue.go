@@ -27,6 +27,19 @@ func (c *catalogue) get(id string) (Offer, bool) {
 	return o, ok
 }
 
+// shards are those in which there are offers, or once were, with what there is.
+func (c *catalogue) shards() map[int][]Offer {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	all := map[int][]Offer{}
+	for shard, offers := range c.offers {
+		if len(offers) > 0 || c.seen[shard] > 0 {
+			all[shard] = slices.Collect(maps.Values(offers))
+		}
+	}
+	return all
+}
+
 // offersCount grows with every change of an offer in its shard, so that a process
 // sees with one small read whether it has to read more.
 const offersCount = "offers"

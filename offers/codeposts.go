@@ -3,6 +3,7 @@ package offers
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,23 +33,21 @@ func codePost(c *store.Change, before, after Purchase) {
 // CodePosts are the posts of ours on a network that matter now: those whose codes can
 // still be repeated, and the announcements of what is on sale, in the order of their
 // numbers.
+//
+// Purchases and announcements stand in the shard of their offer. A shard in which there
+// never was an offer, as far as the catalogue knows, is not read: on Redis the scan of a
+// prefix is a command for each page of the index.
 func (s *Shop) CodePosts(ctx context.Context, network string) ([]string, error) {
-	now := s.Now()
 	var posts []string
-	for shard := range store.Shards {
-		err := s.scan(ctx, shard, "open/"+network+"/", func(r store.Record) error {
-			id, _ := ParseID(r.Key[strings.LastIndexByte(r.Key, '/')+1:])
-			if id == "" {
-				return nil // Check finds it
-			}
-			p, err := s.Purchase(ctx, id)
-			if err == nil && p.showsCode() && now.Before(p.Deadline()) {
-				posts = append(posts, p.Reply)
-			}
-			return nil // one that cannot be read is found by Check, and is in nobody's way
-		})
+	shards := s.catalogue.shards()
+	for _, shard := range slices.Sorted(maps.Keys(shards)) { // so that a simulation is the same again
+		open, err := s.openPosts(ctx, shard, network)
 		if err != nil {
 			return nil, err
+		}
+		posts = append(posts, open...)
+		if !slices.ContainsFunc(shards[shard], func(o Offer) bool { return o.Closed(s.Now()) == "" }) {
+			continue
 		}
 		announced, err := s.announcedPosts(ctx, shard, network)
 		if err != nil {
@@ -58,6 +57,34 @@ func (s *Shop) CodePosts(ctx context.Context, network string) ([]string, error) 
 	}
 	// Numbers of posts grow with time and have no zeros in front.
 	slices.SortFunc(posts, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return posts, nil
+}
+
+// openPosts are those in a shard that show a code which can still be repeated.
+func (s *Shop) openPosts(ctx context.Context, shard int, network string) (posts []string, err error) {
+	var keys []string
+	err = s.scan(ctx, shard, "open/"+network+"/", func(r store.Record) error {
+		if id, ok := ParseID(r.Key[strings.LastIndexByte(r.Key, '/')+1:]); ok { // else Check finds it
+			keys = append(keys, purchaseKey(id))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	now := s.Now()
+	for some := range slices.Chunk(keys, scanPage) {
+		recs, err := s.store.Get(ctx, shard, some...)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range recs {
+			// One that cannot be read is found by Check, and is in nobody's way.
+			if p, err := readPurchase(r); err == nil && p.showsCode() && now.Before(p.Deadline()) {
+				posts = append(posts, p.Reply)
+			}
+		}
+	}
 	return posts, nil
 }
 

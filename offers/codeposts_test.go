@@ -1,7 +1,9 @@
 package offers
 
 import (
+	"context"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -65,4 +67,52 @@ func TestCodePosts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// scans counts what is read of the store.
+type scans struct {
+	store.Store
+	scans, gets int
+}
+
+func (c *scans) Scan(ctx context.Context, shard int, prefix, cursor string, limit int) ([]store.Record, string, error) {
+	c.scans++
+	return c.Store.Scan(ctx, shard, prefix, cursor, limit)
+}
+
+func (c *scans) Get(ctx context.Context, shard int, keys ...string) ([]store.Record, error) {
+	c.gets++
+	return c.Store.Get(ctx, shard, keys...)
+}
+
+// Looking for public posts reads the shards of offers alone, and each once.
+func TestCodePostsReadsLittle(t *testing.T) {
+	count := &scans{Store: store.NewMemory()}
+	s := newShopOn(t, count, tee(100, 9))
+	n := 1000
+	s.with[Reply] = func(Job) (Event, error) { n++; return Event{Kind: ReplySent, Post: strconv.Itoa(n)}, nil }
+	for i := range 20 {
+		s.register(i)
+		s.wish(i, strconv.Itoa(i+1))
+	}
+	s.settle()
+	look := func() {
+		t.Helper()
+		count.scans, count.gets = 0, 0
+		if posts, err := s.CodePosts(t.Context(), "x"); err != nil || len(posts) != 20 {
+			t.Fatalf("%d posts, %v", len(posts), err)
+		}
+		if count.scans > 2 || count.gets > 1 {
+			t.Errorf("%d scans, %d reads of 20 purchases of one offer", count.scans, count.gets)
+		}
+	}
+	look()
+	// Codes of an offer that was taken away are still repeated.
+	if err := s.RemoveOffer(t.Context(), "buytee"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	look()
 }

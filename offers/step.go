@@ -410,7 +410,7 @@ const (
 func (s *step) stillAtBank() {
 	s.p.BankURL = s.ev.URL
 	if s.ev.Look == s.p.Looks {
-		s.lookIn(min(firstLook<<min(s.p.Looks, 8), lastLook))
+		s.lookIn(min(firstLook<<min(max(s.p.Looks, 0), 8), lastLook))
 	}
 }
 

@@ -55,6 +55,27 @@ func NewMemory() *Memory {
 	return m
 }
 
+// Clone is another store with all that is in this one, leases included, as a replica has
+// it that nothing is missing from.
+func (m *Memory) Clone() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	other := NewMemory()
+	for i := range m.shards {
+		s := &other.shards[i]
+		s.records.rows = maps.Clone(m.shards[i].records.rows) // values are replaced, never written to
+		s.counts.rows = maps.Clone(m.shards[i].counts.rows)
+		for id, e := range m.shards[i].effects.rows {
+			owed := *e
+			s.effects.set(id, &owed)
+		}
+	}
+	for _, e := range m.due { // in the heap's own order
+		other.due = append(other.due, other.shards[e.shard].effects.rows[e.id])
+	}
+	return other
+}
+
 // enter takes the mutex if a call on the shard may go on.
 func (m *Memory) enter(ctx context.Context, shard int) error {
 	if err := ctx.Err(); err != nil {

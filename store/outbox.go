@@ -49,7 +49,10 @@ type Outbox struct {
 	Do func(ctx context.Context, l Lease) error
 
 	Now func() time.Time // the clock that effects are due by; time.Now
-	Log *slog.Logger     // a line per effect: debug when done, warn when put off; slog.Default
+	// Log has a line per effect: debug when done or told to come later, warn when put off.
+	// Of those that were told to come later it has an info line a minute with their number.
+	// slog.Default.
+	Log *slog.Logger
 
 	// Group names the kinds that share one Share, because they wait for the same
 	// service: each kind of a group has the group's name. Each kind for itself.
@@ -61,6 +64,7 @@ type Outbox struct {
 	Poll     time.Duration  // how often to look for what fell due without a nudge; a second
 	Grace    time.Duration  // how long Run lets what is under way go on when it is to end; 10 seconds
 	Rand     func() float64 // jitter, in [0,1); math/rand/v2's
+	Go       func(func())   // begins to perform an effect beside the others; a goroutine
 
 	once  sync.Once
 	nudge chan struct{} // holds one when somebody nudged
@@ -73,6 +77,8 @@ type Outbox struct {
 	pending  map[pendingKey]pending
 	round    int64         // calls of Lease so far
 	idle     int64         // the last round that found nothing due while nothing was in flight
+	later    int           // effects that a Later put off since the log was told
+	toldOf   time.Time     // when that was
 	news     chan struct{} // closed and renewed when idle has moved or inFlight fell to 0
 }
 
@@ -97,6 +103,9 @@ func (o *Outbox) init() {
 		}
 		if o.Rand == nil {
 			o.Rand = rand.Float64
+		}
+		if o.Go == nil {
+			o.Go = func(do func()) { go do() }
 		}
 		if o.Group == nil {
 			o.Group = func(kind string) string { return kind }
@@ -167,6 +176,27 @@ func (o *Outbox) Run(ctx context.Context) error {
 	return err
 }
 
+// Turn is one round of Run, for who brings the time itself, such as a simulation: it
+// leases what is due for the workers that are free, and has it begun. found says how many
+// effects there were.
+func (o *Outbox) Turn(ctx context.Context) (found int, err error) {
+	o.init()
+	free := 0
+	for free < o.Workers {
+		select {
+		case o.slots <- struct{}{}:
+			free++
+			continue
+		default:
+		}
+		break
+	}
+	if free == 0 {
+		return 0, nil
+	}
+	return o.leaseRound(ctx, ctx, free)
+}
+
 // leaseUntil is the loop. What it starts runs under work, which outlives ctx.
 func (o *Outbox) leaseUntil(ctx, work context.Context) error {
 	failures := int64(0)
@@ -231,6 +261,7 @@ func (o *Outbox) leaseRound(ctx, work context.Context, workers int) (found int, 
 	o.mu.Unlock()
 
 	now := o.Now()
+	o.tellLater(now)
 	leases, err := o.Store.Lease(ctx, now, now.Add(o.LeaseFor), workers)
 	for range workers - len(leases) {
 		<-o.slots
@@ -245,6 +276,24 @@ func (o *Outbox) leaseRound(ctx, work context.Context, workers int) (found int, 
 		o.mu.Unlock()
 	}
 	return len(leases), err
+}
+
+// laterPause is the least time between two lines about effects that come later: ten
+// thousand of them may.
+const laterPause = time.Minute
+
+// tellLater tells the log how many effects were told to come later since it was told last.
+func (o *Outbox) tellLater(now time.Time) {
+	o.mu.Lock()
+	n, since := o.later, now.Sub(o.toldOf)
+	tell := n > 0 && (since < 0 || since >= laterPause)
+	if tell {
+		o.later, o.toldOf = 0, now
+	}
+	o.mu.Unlock()
+	if tell {
+		o.Log.Info("effects were told to come later", "effects", n)
+	}
 }
 
 // tell wakes all who wait for news; o.mu is held.
@@ -265,7 +314,9 @@ func (o *Outbox) start(work context.Context, l Lease) {
 		o.busy[group]--
 	}
 	o.mu.Unlock()
-	o.all.Go(func() {
+	o.all.Add(1)
+	o.Go(func() {
+		defer o.all.Done()
 		defer o.end(group, crowded)
 		if crowded {
 			o.stepBack(work, l)
@@ -312,14 +363,18 @@ func (o *Outbox) perform(work context.Context, l Lease) {
 	now := o.Now()
 	_, failed := unmark(l)
 	var due time.Time
+	level := slog.LevelWarn
 	var later *Later
 	if errors.As(err, &later) && later.At.After(now) {
-		due = later.At
+		due, level = later.At, slog.LevelDebug
+		o.mu.Lock()
+		o.later++
+		o.mu.Unlock()
 	} else {
 		failed++
 		due = now.Add(o.delay(failed))
 	}
-	log.Warn("effect put off", "err", err, "due", due)
+	log.Log(work, level, "effect put off", "err", err, "due", due)
 	o.putOff(work, log, l, due, mark(err.Error(), failed, l.Try))
 }
 

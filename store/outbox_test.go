@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -225,6 +226,36 @@ func TestOutboxLater(t *testing.T) {
 		}
 		if note := p.owed("long").Note; len(note) != store.MaxNote || !utf8.ValidString(note) {
 			p.Errorf("note of %d bytes: %q", len(note), note)
+		}
+	})
+}
+
+// However many are told to come later, the log has a line a minute for all of them.
+func TestOutboxTellsOfManyOnce(t *testing.T) {
+	do := func(*post, context.Context, store.Lease) error {
+		return &store.Later{At: time.Now().Add(time.Hour), Err: errors.New("the budget is spent")}
+	}
+	withPost(t, nil, do, func(p *post) {
+		for i := range 300 {
+			p.owe("reply", fmt.Sprint("e", i), 0)
+		}
+		p.box.Nudge()
+		synctest.Wait()
+		pass(2 * time.Minute)
+		told := 0
+		lines := 0
+		for line := range strings.Lines(p.log.String()) {
+			if strings.Contains(line, "level=DEBUG") {
+				continue
+			}
+			lines++
+			if _, n, ok := strings.Cut(strings.TrimSpace(line), "msg=\"effects were told to come later\" effects="); ok {
+				effects, _ := strconv.Atoi(n)
+				told += effects
+			}
+		}
+		if told != 300 || lines > 3 {
+			p.Errorf("%d lines tell of %d effects", lines, told)
 		}
 	})
 }

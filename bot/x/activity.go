@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"hashtill/bot"
 )
 
 // What the X Activity API tells of an account
@@ -57,20 +59,24 @@ func readEvent(line []byte, self string) (*message, error) {
 	if t == nil || !isID(t.ID) || !isID(t.AuthorID) {
 		return nil, errNoPost
 	}
-	return &message{Data: t, Includes: e.Data.Includes, Errors: e.Errors, partial: lacks(t, e.Data.Type)}, nil
+	m := &message{Data: t, Includes: e.Data.Includes, Errors: e.Errors, kind: lacks(t, e.Data.Type)}
+	m.partial = m.kind != bot.Original || len(t.TweetHistory)+len(t.PostHistory) == 0
+	return m, nil
 }
 
-// lacks says whether a post does not tell what it is of, which its event says it has.
-func lacks(t *tweet, event string) bool {
-	switch event {
-	case replyEvent:
-		return t.refers("replied_to") == ""
-	case quoteEvent:
-		return t.refers("quoted") == ""
-	case repostEvent:
-		return t.refers("retweeted") == ""
+// lacks says what a post is, by its event, where it does not tell of which other.
+func lacks(t *tweet, event string) bot.PostKind {
+	switch {
+	case event == replyEvent && t.refers("replied_to") == "":
+		return bot.Answer
+	case event == quoteEvent && t.refers("quoted") == "":
+		return bot.Quote
+	case event == repostEvent && t.refers("retweeted") == "":
+		return bot.Repost
+	case event == mentionEvent && t.InReplyToUser != "" && t.refers("replied_to") == "":
+		return bot.Answer
 	}
-	return t.InReplyToUser != "" && t.refers("replied_to") == ""
+	return bot.Original
 }
 
 // activity keeps the subscriptions, opens the stream of the X Activity API once and reads

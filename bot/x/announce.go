@@ -47,7 +47,7 @@ func (n *Network) Announce(ctx context.Context, text string, again bool) (string
 		}
 	}
 	var answer struct{ Data tweet }
-	err = n.rationed(r, func() (http.Header, error) {
+	err = n.rationed(ctx, r, func() (http.Header, error) {
 		return n.exchange(ctx, asBot, http.MethodPost, "/2/tweets", nil, map[string]any{"text": r.Text}, &answer)
 	})
 	if err == nil && answer.Data.ID == "" {
@@ -107,7 +107,7 @@ func (c *Classic) Announce(ctx context.Context, text string, again bool) (string
 		}
 	}
 	var id string
-	err = c.rationed(r, func() (header http.Header, err error) {
+	err = c.rationed(ctx, r, func() (header http.Header, err error) {
 		id, header, err = c.update(ctx, r.Text, 0)
 		return header, err
 	})

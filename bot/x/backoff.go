@@ -31,13 +31,30 @@ var (
 	errRules  = errors.New("the stream had no rules")
 )
 
+// A backoff is how often in a row hearing has failed, and why. It outlives Listen: whoever
+// listens may be sent away while it waits, and come back.
+type backoff struct {
+	network, failures, limited, refused int
+	worked                              bool      // the credentials have
+	until                               time.Time // the wait that is under way
+}
+
+// wait waits before X is asked again, and reports false if ctx has ended first. Then the
+// next Listen waits for the rest.
+func (b *backoff) wait(ctx context.Context, d time.Duration) bool {
+	b.until = time.Now().Add(d)
+	return sleep(ctx, d)
+}
+
 // keepOpen opens a stream again and again, with X's waits, until ctx ends or
 // the credentials are refused. A stream that lived for a while begins the waits
 // anew; one that ends as soon as it has begun does not. open returns when the stream has ended, with
 // whether anything came from it.
 func (a *account) keepOpen(ctx context.Context, open func(context.Context) (alive bool, err error)) error {
-	var network, failures, limited, refused int // attempts in a row that failed so
-	worked := false
+	b := &a.backoff
+	if !sleep(ctx, time.Until(b.until)) {
+		return nil
+	}
 	for {
 		opened := time.Now()
 		alive, err := open(ctx)
@@ -45,10 +62,10 @@ func (a *account) keepOpen(ctx context.Context, open func(context.Context) (aliv
 			return nil
 		}
 		if alive {
-			worked = true
-			failures, limited, refused = 0, 0, 0
+			b.worked = true
+			b.failures, b.limited, b.refused = 0, 0, 0
 			if time.Since(opened) >= networkMost {
-				network = 0
+				b.network = 0
 			}
 		}
 		var wait time.Duration
@@ -58,22 +75,23 @@ func (a *account) keepOpen(ctx context.Context, open func(context.Context) (aliv
 			return err
 		case errors.Is(err, errAnew) || errors.Is(err, errRules):
 		case !errors.As(err, &answer):
-			wait = min(time.Duration(network)*networkStep, networkMost)
-			network++
+			wait = min(time.Duration(b.network)*networkStep, networkMost)
+			b.network++
 		case answer.status == http.StatusTooManyRequests:
-			wait = doubled(limitedFirst, limited, limitedMost)
-			limited++
+			wait = doubled(limitedFirst, b.limited, limitedMost)
+			b.limited++
 		default:
 			if answer.final() {
-				if refused++; !worked || refused >= maxRefusals {
+				if b.refused++; !b.worked || b.refused >= maxRefusals {
+					b.refused = 0
 					return fmt.Errorf("listen: %w", err)
 				}
 			}
-			wait = doubled(httpFirst, failures, httpMost)
-			failures++
+			wait = doubled(httpFirst, b.failures, httpMost)
+			b.failures++
 		}
 		a.log.WarnContext(ctx, "stream interrupted", "err", err, "wait", wait)
-		if !sleep(ctx, wait) {
+		if !b.wait(ctx, wait) {
 			return nil
 		}
 	}

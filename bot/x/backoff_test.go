@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -126,6 +127,61 @@ func TestBackoff(t *testing.T) {
 			t.Errorf("waits %v, want %v", got, want)
 		}
 	})
+}
+
+// Whoever listens is sent away when nothing has been heard for a minute, and comes back.
+// The waits go on where they were, and so does one that X has asked for.
+func TestBackoffOutlivesListen(t *testing.T) {
+	for name, c := range map[string]struct {
+		hear   Source
+		status int
+		want   []time.Duration
+	}{
+		"503":               {HearStream, 503, seconds(5, 10, 20, 40, 80, 160, 320, 320)},
+		"429":               {HearStream, 429, seconds(60, 120, 240, 480, 900, 900)},
+		"429 to a question": {HearPoll, 429, seconds(600, 600)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var waits []time.Duration
+				last := time.Now()
+				cfg := config(nil)
+				cfg.HTTP.Transport = server(func(r *http.Request) (*http.Response, error) {
+					if r.URL.Path == "/2/users/me" {
+						return respond(r, 200, me)
+					}
+					if c.hear == HearStream && strings.HasSuffix(r.URL.Path, "/mentions") {
+						return respond(r, 200, `{}`)
+					}
+					waits, last = append(waits, time.Since(last)), time.Now()
+					resp, err := respond(r, c.status, `{"title":"no"}`)
+					if c.hear == HearPoll {
+						resp.Header = http.Header{"X-Rate-Limit-Reset": {strconv.FormatInt(time.Now().Add(10*time.Minute).Unix(), 10)}}
+					}
+					return resp, err
+				})
+				cfg.Hear = c.hear
+				n, err := New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for len(waits) <= len(c.want) {
+					ctx, cancel := context.WithTimeout(t.Context(), 61*time.Second)
+					if err := n.Listen(ctx, "1", deaf); err != nil {
+						t.Fatal(err)
+					}
+					cancel()
+					time.Sleep(10 * time.Second)
+				}
+				for i, want := range c.want {
+					if got := waits[i+1]; got < want || got > want+11*time.Second { // it may be nobody's turn
+						t.Errorf("waits %v, want %v", waits[1:], c.want)
+						break
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestCredentialsRefused(t *testing.T) {

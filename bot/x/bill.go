@@ -18,6 +18,7 @@ const (
 	linkPrice    = 200_000 // a post with a link
 	readPrice    = 5_000   // a post that is read
 	mentionPrice = 1_000   // a mention of the account that is read
+	countPrice   = 5_000   // a count of posts, however many there are
 )
 
 // Spending is what a [Network] has posted and read since it was made. X counts a post
@@ -28,6 +29,7 @@ type Spending struct {
 	WithLink     int64 // replies and posts with a link
 	PostsRead    int64
 	MentionsRead int64 // of the account, by asking for them
+	Counts       int64 // questions how many posts there are
 	MicroDollars int64 // the price of all that, in millionths of a US dollar
 }
 
@@ -68,7 +70,7 @@ func (b *bill) said(text, to string) {
 
 // read counts the posts in an answer, those included with others as well.
 func (b *bill) read(method, path string, data []byte) {
-	if method != http.MethodGet || !strings.Contains(path, "/tweets") && !strings.Contains(path, "/mentions") || strings.HasSuffix(path, "/rules") {
+	if method != http.MethodGet || !strings.Contains(path, "/tweets") && !strings.Contains(path, "/mentions") || strings.HasSuffix(path, "/rules") || strings.Contains(path, "/counts/") {
 		return
 	}
 	var answer struct {
@@ -94,6 +96,9 @@ func (b *bill) read(method, path string, data []byte) {
 	}
 }
 
+// counted counts a question how many posts there are.
+func (b *bill) counted() { b.add(Spending{Counts: 1, MicroDollars: countPrice}) }
+
 // heard counts what a line of the stream has brought.
 func (b *bill) heard(line []byte) { b.read(http.MethodGet, "/2/tweets/search/stream", line) }
 
@@ -109,6 +114,7 @@ func (b *bill) add(s Spending) {
 	b.sum.WithLink += s.WithLink
 	b.sum.PostsRead += s.PostsRead
 	b.sum.MentionsRead += s.MentionsRead
+	b.sum.Counts += s.Counts
 	b.sum.MicroDollars += s.MicroDollars
 	if now.Sub(b.logged) >= time.Hour {
 		b.logged = now

@@ -1,6 +1,7 @@
 package x
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math"
@@ -8,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"hashtill/bot"
@@ -30,6 +30,13 @@ const (
 const (
 	// resetSlack is kept after the end of a window: X tells it in whole seconds.
 	resetSlack = time.Second
+	// longestWindow is the span of X's longest window, and of what is taken for one.
+	longestWindow = day + time.Minute
+	// current is how long it is known what is left, once X has told.
+	current = 2 * time.Second
+	// ownShare is how many times more must be left than is on its way, where others use the
+	// account.
+	ownShare = 4
 	// sameReset is how far two tellings of one reset may lie apart.
 	sameReset = 2 * time.Second
 	// expectFor is how long a reply that was announced is waited for before it loses its
@@ -38,8 +45,6 @@ const (
 	// comeFor is the same for one that was told to come again, from when it was told: many
 	// may come at once.
 	comeFor = quarter
-	// countPause is between two tries to count what was said today.
-	countPause = time.Minute
 )
 
 // A budget says what the account may still say. It is asked before each request, so
@@ -51,15 +56,20 @@ const (
 // left, and until when. What it tells wins over what was assumed. Between two answers
 // the budget counts for itself; what X has counted beyond that was said by others
 // with the same account. So processes that share an account learn of each other with
-// each answer; in between they may together say more than there is left, and X then
-// refuses what is too much, which empties the budget until its reset.
+// each answer. A process that has heard nothing for a while, as at its start, has one
+// request on its way, and one more with each answer. Where others have been seen, a
+// quarter of what is left is on its way at most. What X refuses all the same, a few
+// requests of each process, empties the budget until its reset.
+//
+// What headers tell that cannot be is not believed: of a reset that lies further ahead
+// than a day, more left than the limit. Without headers the budget counts for itself.
 //
 // # The day
 //
 // For the replies of a day, of which X says nothing, the budget counts the last 24
-// hours: at the start the account's own timeline tells ([Network] reads it, Classic
-// begins at 0), from then on what is said here, and by others as far as the windows
-// show it.
+// hours: at the start X's count of the account's replies tells ([Network] asks for it,
+// Classic begins at 0), from then on what is said here, and by others as far as the
+// windows show it. What X has refused was not said.
 //
 // # Who is served
 //
@@ -71,22 +81,24 @@ type budget struct {
 	now func() time.Time
 	log *slog.Logger
 
-	opening sync.Mutex // held during the first request, which tells how much is left
-	open    atomic.Bool
-
-	counting sync.Mutex // held while the timeline is read
-	counted  bool       // under counting
-	countAt  time.Time  // the next try; under counting
+	counting  sync.Mutex // held while X is asked for the replies of today
+	counted   bool       // under counting
+	countAt   time.Time  // the next try; under counting
+	countWait time.Duration
 
 	mu       sync.Mutex
 	windows  []*window
 	perDay   int // replies; 0: no limit
 	said     []saying
 	inFlight int
-	blocked  time.Time // X has refused until then
-	words    int       // answers to commands in the first of the windows
-	waiting  []awaited // wishes whose answer is to be said, in their order
-	told     fullness  // what the log was told
+	blocked  time.Time     // X has refused until then
+	words    int           // answers to commands in the first of the windows
+	waiting  queue         // wishes whose answer is to be said
+	heard    time.Time     // when an answer has told last what is left
+	others   bool          // use the account too
+	ramp     int           // requests that may be on their way
+	news     chan struct{} // closed and renewed when one is not on its way any more
+	told     fullness      // what the log was told
 }
 
 // A window is one of X's limits: so many requests in a span that begins with the
@@ -102,29 +114,17 @@ type window struct {
 	least  int       // the fewest that X has told to be left
 }
 
+// remainingHeader tells what is left of a window, behind the window's name.
+const remainingHeader = "-remaining"
+
 // A saying is one reply of the last day.
 type saying struct {
 	at   time.Time
 	word bool // an answer to a command
 }
 
-// awaited is a wish whose answer is to be said.
-type awaited struct {
-	post  string
-	until time.Time // it keeps its place
-	waits bool      // it was told to come again; others may yet go by mail
-}
-
-type fullness int
-
-const (
-	ample fullness = iota
-	low            // a fifth is left
-	spent
-)
-
 func newBudget(cfg Config, log *slog.Logger, limit int, span time.Duration) *budget {
-	b := &budget{now: cfg.Now, log: log, perDay: cfg.RepliesPerDay, windows: []*window{
+	b := &budget{now: cfg.Now, log: log, perDay: cfg.RepliesPerDay, news: make(chan struct{}), countWait: countPause, windows: []*window{
 		{header: "x-rate-limit", limit: limit, span: span},
 		{header: "x-user-limit-24hour", span: day},
 		{header: "x-app-limit-24hour", limit: postsPerAppDay, span: day},
@@ -139,10 +139,10 @@ func newBudget(cfg Config, log *slog.Logger, limit int, span time.Duration) *bud
 func (b *budget) expect(post string) (undo func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if slices.ContainsFunc(b.waiting, func(a awaited) bool { return a.post == post }) {
+	if b.waiting.has(post) {
 		return func() {}
 	}
-	b.waiting = append(b.waiting, awaited{post: post, until: b.now().Add(expectFor)})
+	b.waiting.append(place{post: post, until: b.now().Add(expectFor)})
 	return func() { b.forget(post) }
 }
 
@@ -150,11 +150,7 @@ func (b *budget) expect(post string) (undo func()) {
 func (b *budget) forget(post string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.drop(post)
-}
-
-func (b *budget) drop(post string) {
-	b.waiting = slices.DeleteFunc(b.waiting, func(a awaited) bool { return a.post == post })
+	b.waiting.remove(post)
 }
 
 // unsent says that nothing was sent for a reply in this process since it was announced,
@@ -163,31 +159,45 @@ func (b *budget) drop(post string) {
 func (b *budget) unsent(r bot.Reply) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return r.For == bot.ForWish && slices.ContainsFunc(b.waiting, func(a awaited) bool { return a.post == r.To })
+	return r.For == bot.ForWish && b.waiting.has(r.To)
 }
 
-// first lets the very first request be alone: its answer tells what others have left.
-func (b *budget) first() (done func()) {
-	b.opening.Lock()
-	if b.open.Load() {
-		b.opening.Unlock()
-		return func() {}
+// take takes one request out of the budget, for a reply that answered or giveBack must
+// then be told of. It waits while as many are on their way as may be, but no longer than
+// a request takes. Where there is none for the reply, the error says when there will be; a
+// reply that is of no use by then loses its place.
+func (b *budget) take(ctx context.Context, r bot.Reply) error {
+	patience := time.NewTimer(callTimeout)
+	defer patience.Stop()
+	for pushes := false; ; {
+		news, err := b.try(r, pushes)
+		if news == nil {
+			return err
+		}
+		select {
+		case <-news:
+		case <-patience.C:
+			pushes = true
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return b.opening.Unlock
 }
 
-// take takes one request out of the budget, for a reply that answered must then be
-// told of. Where there is none for it, the error says when there will be; a reply that
-// is of no use by then loses its place.
-func (b *budget) take(r bot.Reply) error {
+// try is take without waiting: news tells when to try again. A reply that pushes does not
+// mind how many are on their way.
+func (b *budget) try(r bot.Reply, pushes bool) (news <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.now()
 	b.roll(now)
 	if at, why := b.refuse(r, now); why != "" {
-		return b.later(r, at, why)
+		return nil, b.later(r, at, why)
 	}
-	b.drop(r.To)
+	if b.crowded(now) && !pushes {
+		return b.news, nil
+	}
+	b.waiting.remove(r.To)
 	b.inFlight++
 	for _, w := range b.windows {
 		w.left-- // of one that is not known it does not matter
@@ -202,20 +212,45 @@ func (b *budget) take(r bot.Reply) error {
 		b.said = append(b.said, saying{now, r.For == bot.ForCommand})
 	}
 	b.tell()
-	return nil
+	return nil, nil
+}
+
+// crowded says that as many requests are on their way as may be. The lock is held.
+func (b *budget) crowded(now time.Time) bool {
+	if b.inFlight == 0 {
+		if since := now.Sub(b.heard); since < 0 || since >= current {
+			b.ramp = 1
+		}
+		return false
+	}
+	if b.inFlight >= b.ramp {
+		return true
+	}
+	for _, w := range b.windows {
+		if b.others && w.limit > 0 && (b.inFlight+1)*ownShare > w.left+b.inFlight {
+			return true
+		}
+	}
+	return false
+}
+
+// landed notes that a request is not on its way any more. The lock is held.
+func (b *budget) landed() {
+	b.inFlight--
+	close(b.news)
+	b.news = make(chan struct{})
 }
 
 // later notes that a reply must wait. The lock is held.
 func (b *budget) later(r bot.Reply, at time.Time, why string) error {
-	switch i := slices.IndexFunc(b.waiting, func(a awaited) bool { return a.post == r.To }); {
+	switch {
 	case r.For != bot.ForWish:
 	case !r.By.IsZero() && at.After(r.By):
-		b.drop(r.To)
-	case i >= 0:
-		b.waiting[i].until, b.waiting[i].waits = at.Add(comeFor), true
+		b.waiting.remove(r.To)
+	case b.waiting.has(r.To):
+		b.waiting.comesAgain(r.To, at.Add(comeFor))
 	default: // it keeps the place that its number gives it
-		i, _ := slices.BinarySearchFunc(b.waiting, r.To, func(a awaited, post string) int { return compareIDs(a.post, post) })
-		b.waiting = slices.Insert(b.waiting, i, awaited{r.To, at.Add(comeFor), true})
+		b.waiting.insert(place{post: r.To, until: at.Add(comeFor), waits: true})
 	}
 	return &bot.LaterError{At: at, Why: why}
 }
@@ -244,7 +279,7 @@ func (b *budget) refuse(r bot.Reply, now time.Time) (at time.Time, why string) {
 	}
 	ahead, waits := 0, 0
 	if r.For == bot.ForWish {
-		ahead, waits = b.ahead(r.To)
+		ahead, waits = b.waiting.ahead(r.To)
 	}
 	for i, w := range b.windows {
 		if w.limit == 0 {
@@ -259,7 +294,7 @@ func (b *budget) refuse(r bot.Reply, now time.Time) (at time.Time, why string) {
 			wait(reset.Add(time.Duration(max(waits-w.left, 0)/w.limit)*w.span), "the budget for posts is spent: "+w.header)
 		case r.For == bot.ForCommand && i == 0 && b.words >= share(w.limit):
 			wait(reset, "the rest of the budget for posts is kept for wishes")
-		case r.For == bot.ForThanks && (w.left-len(b.waiting))*2 <= w.limit:
+		case r.For == bot.ForThanks && (w.left-b.waiting.taken)*2 <= w.limit:
 			wait(reset, "the budget for posts is low")
 		}
 	}
@@ -282,7 +317,7 @@ func (b *budget) refuse(r bot.Reply, now time.Time) (at time.Time, why string) {
 			wait(free.Add(time.Duration(1+n/b.perDay)*day), "the replies of a day are spent")
 		case r.For == bot.ForCommand && words >= share(b.perDay):
 			wait(b.said[0].at.Add(day), "the rest of the replies of a day is kept for wishes")
-		case r.For == bot.ForThanks && (left-len(b.waiting))*2 <= b.perDay:
+		case r.For == bot.ForThanks && (left-b.waiting.taken)*2 <= b.perDay:
 			wait(now.Add(time.Hour), "the replies of a day are low")
 		}
 	}
@@ -291,25 +326,6 @@ func (b *budget) refuse(r bot.Reply, now time.Time) (at time.Time, why string) {
 
 // share is what answers to commands may have of a limit.
 func share(limit int) int { return max(limit/5, 1) }
-
-// ahead is how many wishes are to be answered before that in a post, and how many of
-// them were told to come again. A wish that was not announced here has the place that its
-// number gives it. The lock is held.
-func (b *budget) ahead(post string) (all, waits int) {
-	end := slices.IndexFunc(b.waiting, func(a awaited) bool { return a.post == post })
-	for i, a := range b.waiting {
-		if i == end {
-			break
-		}
-		if end >= 0 || compareIDs(a.post, post) < 0 {
-			all++
-			if a.waits {
-				waits++
-			}
-		}
-	}
-	return all, waits
-}
 
 // roll begins windows anew whose time is over. The lock is held.
 func (b *budget) roll(now time.Time) {
@@ -324,44 +340,78 @@ func (b *budget) roll(now time.Time) {
 			b.words = 0
 		}
 	}
-	if !now.Before(b.blocked) || b.blocked.Sub(now) > day+time.Minute {
+	if !now.Before(b.blocked) || b.blocked.Sub(now) > longestWindow {
 		b.blocked = time.Time{}
 	}
 	b.said = slices.DeleteFunc(b.said, func(s saying) bool { return now.Sub(s.at) >= day })
-	b.waiting = slices.DeleteFunc(b.waiting, func(a awaited) bool { return now.After(a.until) })
+	b.waiting.sweep(now)
 	b.tell()
 }
 
 // answered gives account of a request that was taken, by the headers of its answer,
 // nil where none has come. skew is how far our clock is ahead of X's; refused is when X
-// takes more again, if it has refused for the limit. unsent says that X never heard
-// of it.
-func (b *budget) answered(h http.Header, skew time.Duration, refused time.Time, unsent bool) {
+// takes more again, if it has refused for the limit.
+func (b *budget) answered(h http.Header, skew time.Duration, refused time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.open.Store(true)
 	now := b.now()
-	b.inFlight--
-	others := 0
-	for i, w := range b.windows {
-		if unsent {
-			w.left++
-		} else if n := w.hear(h, skew, now, b.inFlight); i == 0 {
-			others = n
-		}
+	b.landed()
+	if h.Get(b.windows[0].header+remainingHeader) != "" {
+		b.heard = now
+		b.ramp++
 	}
-	if b.perDay > 0 {
-		if unsent && len(b.said) > 0 {
-			b.said = b.said[:len(b.said)-1]
+	for i, w := range b.windows {
+		others := w.hear(h, skew, now, b.inFlight)
+		if i > 0 {
+			continue
 		}
+		b.others = b.others || others > 0
 		for range others {
-			b.said = append(b.said, saying{at: now})
+			if b.perDay > 0 {
+				b.said = append(b.said, saying{at: now})
+			}
 		}
 	}
 	if refused.After(b.blocked) {
 		b.blocked = refused
 	}
 	b.tell()
+}
+
+// giveBack puts a request back that was taken and of which X has never heard.
+func (b *budget) giveBack(r bot.Reply) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.landed()
+	for _, w := range b.windows {
+		w.left = min(w.left+1, w.limit)
+	}
+	if r.For == bot.ForCommand {
+		b.words = max(b.words-1, 0)
+	}
+	b.unsay(r)
+	b.tell()
+}
+
+// notSaid takes a reply that X has refused out of the replies of the day.
+func (b *budget) notSaid(r bot.Reply) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unsay(r)
+	b.tell()
+}
+
+// unsay takes the newest reply of that kind back. The lock is held.
+func (b *budget) unsay(r bot.Reply) {
+	if b.perDay == 0 || r.To == "" {
+		return
+	}
+	for i, s := range slices.Backward(b.said) {
+		if s.word == (r.For == bot.ForCommand) {
+			b.said = slices.Delete(b.said, i, i+1)
+			return
+		}
+	}
 }
 
 // hear corrects a window by the headers of an answer, and returns how much of it
@@ -371,9 +421,13 @@ func (w *window) hear(h http.Header, skew time.Duration, now time.Time, inFlight
 		n, err := strconv.ParseInt(h.Get(w.header+name), 10, 64)
 		return n, err == nil && n >= 0
 	}
-	left, ok := number("-remaining")
+	left, ok := number(remainingHeader)
 	reset, okReset := number("-reset")
-	if !ok || !okReset || left > math.MaxInt32 {
+	if !ok || left > math.MaxInt32 {
+		return 0
+	}
+	if ahead := reset - now.Add(-skew).Unix(); !okReset || ahead > int64(longestWindow/time.Second) {
+		w.left = min(w.left, int(left)) // until when is not known
 		return 0
 	}
 	at := time.Unix(reset, 0).Add(skew + resetSlack)
@@ -388,6 +442,7 @@ func (w *window) hear(h http.Header, skew time.Duration, now time.Time, inFlight
 		}
 	}
 	w.reset, w.heard = at, true
+	w.span = max(w.span, at.Sub(now)-resetSlack) // it may be longer than we thought
 	if limit, ok := number("-limit"); ok && limit > 0 && limit <= math.MaxInt32 {
 		if w.limit == 0 {
 			w.left = int(left)
@@ -395,8 +450,11 @@ func (w *window) hear(h http.Header, skew time.Duration, now time.Time, inFlight
 		w.limit = int(limit)
 	}
 	remaining := int(left)
-	if remaining > w.least {
-		return 0 // a later answer was faster
+	if w.limit > 0 {
+		remaining = min(remaining, w.limit-1) // this one is used
+	}
+	if remaining >= w.least {
+		return 0 // a later answer was faster: each uses one
 	}
 	w.least = remaining
 	// X may have counted what is in flight, or not yet.
@@ -406,59 +464,6 @@ func (w *window) hear(h http.Header, skew time.Duration, now time.Time, inFlight
 		return 0 // what was used before we began to count
 	}
 	return max(before-w.left, 0)
-}
-
-// tell writes to the log how much is left, once for each change. The lock is held.
-func (b *budget) tell() {
-	state, which, left, limit := ample, "", 0, 0
-	note := func(name string, of, most int) {
-		s := ample
-		switch {
-		case of <= 0:
-			s = spent
-		case of*5 <= most:
-			s = low
-		}
-		if s > state {
-			state, which, left, limit = s, name, of, most
-		}
-	}
-	for _, w := range b.windows {
-		if w.limit > 0 {
-			note(w.header, w.left, w.limit)
-		}
-	}
-	if b.perDay > 0 {
-		note("replies of a day", b.perDay-len(b.said), b.perDay)
-	}
-	if !b.blocked.IsZero() {
-		state, which = spent, "refused by X"
-	}
-	switch {
-	case state == ample && b.told != ample:
-		b.log.Info("there is a budget for public replies again")
-		b.told = ample
-	case state > b.told && state == low:
-		b.log.Warn("the budget for public replies is nearly spent", "limit", which, "left", left, "of", limit)
-		b.told = low
-	case state > b.told:
-		b.log.Warn("the budget for public replies is spent: codes go by mail, invitations and refusals of unregistered buyers wait", "limit", which, "of", limit)
-		b.told = spent
-	}
-}
-
-// compareIDs orders numbers of posts, which rise with time.
-func compareIDs(a, b string) int {
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Expect implements [bot.Orderly].

@@ -167,10 +167,10 @@ func (b *burst) ask() {
 	}
 }
 
-// replies are the times at which wishes were answered in public.
+// replies are the times at which wishes were answered in public, no two in the same words.
 func (b *burst) replies() map[string]time.Time {
 	b.t.Helper()
-	at := map[string]time.Time{}
+	at, texts := map[string]time.Time{}, map[string]bool{}
 	for _, p := range b.x.Timeline() {
 		if p.ReplyTo == "" {
 			continue
@@ -178,7 +178,10 @@ func (b *burst) replies() map[string]time.Time {
 		if !at[p.ReplyTo].IsZero() {
 			b.t.Errorf("wish %s was answered twice", p.ReplyTo)
 		}
-		at[p.ReplyTo] = p.CreatedAt
+		if texts[p.Text] {
+			b.t.Errorf("said twice: %s", p.Text)
+		}
+		at[p.ReplyTo], texts[p.Text] = p.CreatedAt, true
 	}
 	return at
 }
@@ -257,6 +260,9 @@ func TestBurst(t *testing.T) {
 		if got.State != want || want == offers.Refused && got.Reason != offers.SoldOut {
 			t.Errorf("wish %d is %s %s, want %s", i, got.State, got.Reason, want)
 		}
+		if got.State == offers.Coded && got.CodeByMail == (i < burstLimit) {
+			t.Errorf("wish %d: code by mail: %v", i, got.CodeByMail)
+		}
 		answered, mailed := replies[p.wish], b.mailed[p.purchase()]
 		if answered.IsZero() == (i < burstLimit) {
 			t.Errorf("wish %d answered in public: %v, by mail: %v, %s", i, !answered.IsZero(), mailed, got.State)
@@ -278,6 +284,9 @@ func TestBurst(t *testing.T) {
 		if t.Failed() && i > 2*burstLimit {
 			t.FailNow()
 		}
+	}
+	if held, err := b.shop.Stocked(t.Context(), b.shop.Offers()[0]); err != nil || held[""] > burstUnits {
+		t.Errorf("%v units are held, %v", held, err)
 	}
 	if bought != burstUnits || b.twice > 0 || b.wire.limited.Load() > 0 {
 		t.Errorf("%d units sold, %d mails twice, %d requests beyond X's limit", bought, b.twice, b.wire.limited.Load())

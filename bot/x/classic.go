@@ -20,7 +20,8 @@ import (
 // (https://developer.x.com/en/docs/x-api/v1). One stream is open at a time; to
 // change what is followed it must be opened anew, and of what is posted in between
 // only mentions are heard. Quotes of the bot's posts are heard only if they mention the bot
-// or hold a followed hashtag.
+// or hold a followed hashtag. The classic API does not tell that a post is a version of
+// another: an edited wish is one more wish, which asks for an echo of its own.
 type Classic struct {
 	*account
 
@@ -274,7 +275,7 @@ func (c *Classic) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 		}
 	}
 	var id string
-	err = c.rationed(r, func() (header http.Header, err error) {
+	err = c.rationed(ctx, r, func() (header http.Header, err error) {
 		id, header, err = c.update(ctx, text, to)
 		return header, err
 	})

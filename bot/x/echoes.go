@@ -39,8 +39,26 @@ type echoWatch struct {
 
 // echoed is what is known of a post of the bot's.
 type echoed struct {
-	reposts, quotes int             // X's counts when all of them had been asked for
+	reposts, quotes echoCount
 	handed          map[string]bool // accounts that reposted it and posts that quoted it
+}
+
+// An echoCount is one of X's counts of a post.
+type echoCount struct {
+	settled int       // when all that it counts had been asked for
+	short   int       // when fewer were shown than it counts
+	since   time.Time // when that was so first
+}
+
+// asked takes down that so many were shown where X counts some. X may count what it does
+// not show yet: for lag it is asked again. What it shows to nobody it counts, too.
+func (t *echoCount) asked(count, shown int, now time.Time) {
+	switch {
+	case shown >= count || t.short == count && now.Sub(t.since) >= lag:
+		t.settled = count
+	case t.short != count:
+		t.short, t.since = count, now
+	}
 }
 
 var _ bot.Watcher = (*Network)(nil)
@@ -137,26 +155,26 @@ func (n *Network) echoesOf(ctx context.Context, post *counted, hand func(*messag
 	var failed error
 	// A code stands in an answer. Of an announcement only quotes matter: it may be reposted
 	// a thousand times, and would spend the questions about codes.
-	if post.refers("replied_to") != "" && post.Metrics.Reposts != e.reposts {
-		err := n.repostsOf(ctx, post, e, hand)
+	if post.refers("replied_to") != "" && post.Metrics.Reposts != e.reposts.settled {
+		shown, err := n.repostsOf(ctx, post, e, hand)
 		if err == nil {
-			e.reposts = post.Metrics.Reposts
+			e.reposts.asked(post.Metrics.Reposts, shown, n.cfg.Now())
 		}
 		failed = err
 	}
-	if post.Metrics.Quotes != e.quotes {
-		err := n.quotesOf(ctx, post, e, hand)
+	if post.Metrics.Quotes != e.quotes.settled {
+		shown, err := n.quotesOf(ctx, post, e, hand)
 		if err == nil {
-			e.quotes = post.Metrics.Quotes
+			e.quotes.asked(post.Metrics.Quotes, shown, n.cfg.Now())
 		}
 		failed = errors.Join(failed, err)
 	}
 	return failed
 }
 
-// repostsOf asks who has reposted a post. X tells accounts, neither the number of the
-// repost nor its date: it gets a number of our own, and no date.
-func (n *Network) repostsOf(ctx context.Context, post *counted, e *echoed, hand func(*message) error) error {
+// repostsOf asks who has reposted a post, and says how many X has shown. X tells accounts,
+// neither the number of the repost nor its date: it gets a number of our own, and no date.
+func (n *Network) repostsOf(ctx context.Context, post *counted, e *echoed, hand func(*message) error) (shown int, err error) {
 	query := url.Values{"max_results": {"100"}, "user.fields": {"protected,username"}}
 	for range echoPages {
 		var page struct {
@@ -166,8 +184,9 @@ func (n *Network) repostsOf(ctx context.Context, post *counted, e *echoed, hand 
 			}
 		}
 		if err := n.within(ctx, "retweeted_by", "/2/tweets/"+post.ID+"/retweeted_by", query, &page); err != nil {
-			return err
+			return shown, err
 		}
+		shown += len(page.Data)
 		for _, u := range page.Data {
 			key := "by " + u.ID
 			if !isID(u.ID) || u.Protected || e.handed[key] {
@@ -178,24 +197,25 @@ func (n *Network) repostsOf(ctx context.Context, post *counted, e *echoed, hand 
 				Includes: includes{Users: []user{u}, Tweets: []tweet{post.tweet}},
 			}
 			if err := hand(m); err != nil {
-				return err
+				return shown, err
 			}
 			e.handed[key] = true
 		}
 		if page.Meta.Next == "" {
-			return nil
+			return shown, nil
 		}
 		query.Set("pagination_token", page.Meta.Next)
 	}
-	return nil
+	return shown, nil
 }
 
 // repostID stands for the number of a repost that X does not tell. It is no number, and
 // the same each time: an account can repost a post once.
 func repostID(post, account string) string { return post + "-" + account }
 
-// quotesOf asks for the quotes of a post, which have all that a post has.
-func (n *Network) quotesOf(ctx context.Context, post *counted, e *echoed, hand func(*message) error) error {
+// quotesOf asks for the quotes of a post, which have all that a post has, and says how many
+// X has shown.
+func (n *Network) quotesOf(ctx context.Context, post *counted, e *echoed, hand func(*message) error) (shown int, err error) {
 	query := url.Values{"max_results": {"100"}}
 	for name, values := range asked {
 		query[name] = values
@@ -203,23 +223,24 @@ func (n *Network) quotesOf(ctx context.Context, post *counted, e *echoed, hand f
 	for range echoPages {
 		var page postPage
 		if err := n.within(ctx, "quote_tweets", "/2/tweets/"+post.ID+"/quote_tweets", query, &page); err != nil {
-			return err
+			return shown, err
 		}
+		shown += len(page.Data)
 		for _, m := range page.messages() {
 			if e.handed[m.Data.ID] {
 				continue
 			}
 			if err := hand(m); err != nil {
-				return err
+				return shown, err
 			}
 			e.handed[m.Data.ID] = true
 		}
 		if page.Meta.Next == "" {
-			return nil
+			return shown, nil
 		}
 		query.Set("pagination_token", page.Meta.Next)
 	}
-	return nil
+	return shown, nil
 }
 
 // postPage is an answer with posts.

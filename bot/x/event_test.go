@@ -1,6 +1,10 @@
 package x
 
-import "testing"
+import (
+	"testing"
+
+	"hashtill/bot"
+)
 
 // FuzzEvent holds deliveries of the X Activity API to what readers of them rely on.
 func FuzzEvent(f *testing.F) {
@@ -32,12 +36,33 @@ func FuzzEvent(f *testing.F) {
 
 // What an event lacks about its post is looked up.
 func TestPartialEvents(t *testing.T) {
-	for event, payload := range map[string]string{
-		"post.mention.create": `"in_reply_to_user_id":"42"`, "post.reply.create": `"text":"x"`, "post.quote.create": `"text":"x"`, "post.repost.create": `"text":"x"`,
+	for _, c := range []struct {
+		event, payload string
+		partial        bool
+		kind           bot.PostKind // as it is read where it cannot be looked up
+		of             string       // whose post it is of
+	}{
+		{"post.mention.create", `"text":"@HatShop #BuyHat","edit_history_tweet_ids":["9"]`, false, bot.Original, ""},
+		{"post.mention.create", `"text":"@HatShop #BuyHat","edit_history_post_ids":["9"]`, false, bot.Original, ""},
+		{"post.mention.create", `"text":"@HatShop #BuyHat"`, true, bot.Original, ""},
+		{"post.mention.create", `"in_reply_to_user_id":"43","edit_history_tweet_ids":["9"]`, true, bot.Answer, "43"},
+		{"post.reply.create", `"text":"x","edit_history_tweet_ids":["9"]`, true, bot.Answer, "42"},
+		{"post.quote.create", `"text":"x","edit_history_tweet_ids":["9"]`, true, bot.Quote, "42"},
+		{"post.repost.create", `"text":"RT @HatShop: A #BuyHat costs 20 €","edit_history_tweet_ids":["9"]`, true, bot.Repost, "42"},
 	} {
-		line := `{"data":{"event_type":"` + event + `","filter":{"user_id":"42"},"payload":{"id":"9","author_id":"7",` + payload + `}}}`
-		if m, err := readEvent([]byte(line), "42"); err != nil || !m.partial {
-			t.Errorf("%s: %+v, %v", event, m, err)
+		line := `{"data":{"event_type":"` + c.event + `","filter":{"user_id":"42"},"payload":{"id":"9","author_id":"7",` + c.payload + `}}}`
+		m, err := readEvent([]byte(line), "42")
+		if err != nil || m.partial != c.partial {
+			t.Errorf("%s %s: %+v, %v", c.event, c.payload, m, err)
+			continue
+		}
+		p := reader{"42", "HatShop"}.post(m)
+		of := ""
+		if p.Of != nil {
+			of = p.Of.Author.ID
+		}
+		if p.Kind != c.kind || of != c.of || p.Kind == bot.Repost && len(p.Tags) > 0 {
+			t.Errorf("%s %s: read as %+v of %+v", c.event, c.payload, p, p.Of)
 		}
 	}
 	if m, err := readEvent([]byte(`{"data":{"event_type":"post.delete","filter":{"user_id":"42"},"payload":{"id":"9","author_id":"7"}}}`), "42"); m != nil || err != nil {

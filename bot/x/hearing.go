@@ -22,11 +22,13 @@ const (
 	// of what it was told.
 	overlap = 2 * time.Minute
 
-	// lag is how far before the last post found every look for more begins: X may show
-	// a post a little later than a younger one.
+	// lag is how long after it was made X may show a post first, and later than a younger
+	// one: so far before the last post found every look for more begins, and so long after
+	// a look for missed posts there is another one.
 	lag = 30 * time.Second
 
-	missedPages = 8         // X shows an account's last 800 mentions, 100 a page
+	echoEvery   = time.Minute
+	missedPages = 16        // X shows an account's last 800 mentions, 100 a page or fewer
 	noPost      = "0"       // the number before all others
 	mostRetry   = time.Hour // between two tries to look for missed posts
 )
@@ -49,6 +51,9 @@ type hearing[T any] struct {
 	// echoes hands over reposts and quotes of the bot's posts that may have been missed.
 	// An error says that some could not be looked for. nil: nobody can be asked.
 	echoes func(ctx context.Context, hand func(T) error) error
+	// partly says that what is open does not tell of all echoes: they are looked for then
+	// again and again. nil: it does.
+	partly func() bool
 
 	mu     sync.Mutex
 	known  bool   // from tells where to begin
@@ -57,7 +62,8 @@ type hearing[T any] struct {
 	newest string // the highest number queued
 	gap    bool   // posts between from and newest may be missing
 
-	told map[string]bool // posts within lag that look has queued
+	told  map[string]bool // posts found by asking that may be found again
+	found time.Time       // when look has found the last one
 }
 
 // item is a post on its way to be heard, or that one was removed, or only a cursor.
@@ -227,7 +233,8 @@ func (h *hearing[T]) opened(ctx context.Context) (ended func()) {
 	}
 }
 
-// catchUp queues what was missed, oldest first, and then a cursor alone.
+// catchUp queues what was missed, oldest first, and then a cursor alone; after lag what X
+// did not show before.
 func (h *hearing[T]) catchUp(ctx context.Context) {
 	if !h.known { // only this goroutine makes it known while the stream is open
 		page, _, err := h.ask(ctx, noPost, "", 1)
@@ -240,7 +247,21 @@ func (h *hearing[T]) catchUp(ctx context.Context) {
 	}
 	left := h.queueEchoes(ctx)
 	h.caughtUp(ctx)
-	for try := 0; left != nil; try++ { // the cursor need not wait for that: what is open now tells where to look
+	var late sync.WaitGroup
+	late.Go(func() { h.queueLate(ctx) })
+	defer late.Wait()
+	h.insist(ctx, left)
+	for wait := lag; sleep(ctx, wait); wait = echoEvery {
+		if wait == lag || h.partly != nil && h.partly() {
+			h.insist(ctx, h.queueEchoes(ctx))
+		}
+	}
+}
+
+// insist queues what echoes finds until it has found all; left is why it has not yet. The
+// cursor need not wait for that: what is open then tells where to look.
+func (h *hearing[T]) insist(ctx context.Context, left error) {
+	for try := 0; left != nil; try++ {
 		wait := h.retryIn(left, try)
 		if ctx.Err() == nil {
 			h.log.WarnContext(ctx, "cannot look for all missed reposts and quotes yet", "wait", wait, "err", left)
@@ -267,7 +288,9 @@ func (h *hearing[T]) queueMissed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.told = make(map[string]bool)
 	for _, post := range slices.Backward(missed) {
+		h.told[h.number(post)] = true
 		id := newest(h.from, h.number(post))
 		if err := h.put(ctx, item[T]{post: &post, missed: true, cursor: id}); err != nil {
 			return err
@@ -277,6 +300,29 @@ func (h *hearing[T]) queueMissed(ctx context.Context) error {
 		h.mu.Unlock()
 	}
 	return nil
+}
+
+// queueLate queues what was missed and was not shown yet when it was looked for. It brings
+// no cursor: that stands after it already, and a Listen after the end of this one looks
+// for it once more, as overlap is longer than lag.
+func (h *hearing[T]) queueLate(ctx context.Context) {
+	since := newest(before(h.from, lag), h.least)
+	if !sleep(ctx, lag) {
+		return
+	}
+	posts, err := h.pages(ctx, since, h.ask)
+	if err != nil {
+		return
+	}
+	posts = slices.DeleteFunc(posts, func(post T) bool { return h.told[h.number(post)] })
+	for _, post := range slices.Backward(posts) {
+		if h.put(ctx, item[T]{post: &post, missed: true}) != nil {
+			return
+		}
+	}
+	if len(posts) > 0 {
+		h.put(ctx, item[T]{}) // the end of what was missed
+	}
 }
 
 // queueEchoes queues what echoes finds. It brings no cursor.
@@ -350,7 +396,7 @@ func (h *hearing[T]) look(ctx context.Context, missed bool) error {
 	switch {
 	case missed:
 		back = overlap
-	case h.cfg.Now().Sub(postedAt("", h.newest)) > 2*lag:
+	case h.cfg.Now().Sub(h.found) > 2*lag: // by one clock: X's may be another
 		back = 0 // by now X shows what it had: what is read again may be paid for again
 	}
 	since := newest(before(h.newest, back), h.least)
@@ -375,7 +421,7 @@ func (h *hearing[T]) look(ctx context.Context, missed bool) error {
 		if h.told == nil {
 			h.told = make(map[string]bool)
 		}
-		h.told[id] = true
+		h.told[id], h.found = true, h.cfg.Now()
 		h.mu.Lock()
 		h.from, h.newest = highest, highest
 		h.mu.Unlock()

@@ -307,7 +307,7 @@ func TestCatchingUpIsBounded(t *testing.T) {
 			}
 			return nil
 		})
-		if err != nil || len(got) != 5*missedPages+1 || got[0] != "60!>60" || got[len(got)-1] != ">99" || len(w.asked) != missedPages {
+		if err != nil || len(got) != 5*missedPages+1 || got[0] != "20!>20" || got[len(got)-1] != ">99" || len(w.asked) != missedPages {
 			t.Errorf("heard %q by %d questions, %v", got, len(w.asked), err)
 		}
 		if !strings.Contains(w.log.String(), "cannot be had any more") {

@@ -20,7 +20,8 @@ type message struct {
 	Includes includes
 	Errors   []problem // about what is missing in Includes, or why the stream ends
 
-	partial bool // Data lacks what it refers to, and must be looked up whole
+	partial bool         // Data lacks what matters of it, and must be looked up whole
+	kind    bot.PostKind // of Data, by the event that brought it, if it does not tell itself; Original if it may
 }
 
 type includes struct {
@@ -161,8 +162,12 @@ type reader struct{ self, handle string }
 func (rd reader) post(m *message) bot.Post {
 	p := rd.own(m.Data, &m.Includes)
 	kind, of := rd.relation(m.Data, &m.Includes)
+	unsaid := kind == bot.Original && m.kind != kind
+	if unsaid {
+		kind = m.kind
+	}
 	p.Kind = kind
-	p.Implied = m.Data.refers("replied_to") != "" && rd.implied(p)
+	p.Implied = (unsaid && kind == bot.Answer || m.Data.refers("replied_to") != "") && rd.implied(p)
 	if kind == bot.Repost { // its text is another's, and cut
 		p.Text, p.Tags, p.Names, p.Implied = "", nil, nil, false
 	}
@@ -170,8 +175,11 @@ func (rd reader) post(m *message) bot.Post {
 		return p
 	}
 	p.Of = &bot.Post{Network: name, ID: of}
-	if kind == bot.Answer {
+	switch {
+	case kind == bot.Answer && m.Data.InReplyToUser != "":
 		p.Of.Author.ID = m.Data.InReplyToUser
+	case unsaid: // the event is about the bot's account
+		p.Of.Author.ID = rd.self
 	}
 	if t := m.Includes.tweet(of); t != nil {
 		q := rd.own(t, &m.Includes)

@@ -60,7 +60,7 @@ func (n *Network) ask(ctx context.Context, h *hearing[*message], every time.Dura
 			wait := h.retryIn(err, 0)
 			n.connected.Store(false)
 			n.log.WarnContext(ctx, "cannot look for posts until X takes more questions", "wait", wait, "err", err)
-			if !sleep(ctx, wait) {
+			if !n.backoff.wait(ctx, wait) {
 				return alive, context.Cause(ctx)
 			}
 			missed = true

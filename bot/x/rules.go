@@ -268,11 +268,11 @@ func (n *Network) keepRules(ctx context.Context, tags []string) error {
 		return err
 	}
 	quoted := func(r rule) bool { return r.Value == book.quotes() }
-	if !n.noURLs && !slices.ContainsFunc(have, quoted) {
+	if !n.noURLs.Load() && !slices.ContainsFunc(have, quoted) {
 		err := n.addRules(ctx, book, []string{book.quotes()})
 		if e := new(ruleError); errors.As(err, &e) {
-			n.log.WarnContext(ctx, "quotes of the bot's posts are heard only if they hold a followed hashtag or the bot's name", "err", err)
-			n.noURLs = true
+			n.log.WarnContext(ctx, "quotes of the bot's posts are asked for each minute where they hold neither a followed hashtag nor the bot's name", "err", err)
+			n.noURLs.Store(true)
 			err = nil
 		}
 		if err != nil {

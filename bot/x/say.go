@@ -41,7 +41,7 @@ func (n *Network) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 	n.countToday(ctx)
 	body := map[string]any{"text": r.Text, "reply": map[string]string{"in_reply_to_tweet_id": r.To}}
 	var answer struct{ Data tweet }
-	err := n.rationed(r, func() (http.Header, error) {
+	err := n.rationed(ctx, r, func() (http.Header, error) {
 		return n.exchange(ctx, asBot, http.MethodPost, "/2/tweets", nil, body, &answer)
 	})
 	if err == nil && answer.Data.ID == "" {
@@ -60,19 +60,29 @@ func (n *Network) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 }
 
 // rationed makes a request to post if the budget has one, and tells it how that went.
-func (a *account) rationed(r bot.Reply, post func() (http.Header, error)) error {
-	defer a.budget.first()()
-	if err := a.budget.take(r); err != nil {
+func (a *account) rationed(ctx context.Context, r bot.Reply, post func() (http.Header, error)) error {
+	if err := a.budget.take(ctx, r); err != nil {
 		return err
 	}
 	header, err := post()
-	var refused time.Time
-	if e := new(apiError); errors.As(err, &e) && (e.status == http.StatusTooManyRequests || e.code() == codeDailyLimit) {
-		refused = e.later
+	if dial := new(net.OpError); header == nil && errors.As(err, &dial) && dial.Op == "dial" {
+		a.budget.giveBack(r)
+		return err
 	}
-	dial := new(net.OpError)
-	unsent := header == nil && errors.As(err, &dial) && dial.Op == "dial"
-	a.budget.answered(header, clockAhead(header, a.cfg.Now()), refused, unsent)
+	now := a.cfg.Now()
+	var refused time.Time
+	if e := new(apiError); errors.As(err, &e) {
+		if e.status/100 == 4 {
+			a.budget.notSaid(r)
+		}
+		if e.later.Sub(now) > longestWindow { // there is no such window
+			e.later = now.Add(time.Minute)
+		}
+		if e.status == http.StatusTooManyRequests || e.code() == codeDailyLimit {
+			refused = e.later
+		}
+	}
+	a.budget.answered(header, clockAhead(header, now), refused)
 	return err
 }
 

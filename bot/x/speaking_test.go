@@ -135,6 +135,97 @@ func TestBudgetAgainstX(t *testing.T) {
 	}
 }
 
+// Processes that share an account hardly run into its limit, whether they have said
+// something before or begin anew: X refuses what was on its way when the last went out.
+func TestBudgetIsShared(t *testing.T) {
+	const limit, processes = 40, 3
+	s := newSpeaker(t, limit, nil)
+	all := []*speaker{s}
+	for range processes {
+		n, err := x.New(s.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := *s
+		other.Network = n
+		all = append(all, &other)
+	}
+	var mu sync.Mutex
+	said := 0
+	say := func(all []*speaker) {
+		var wait sync.WaitGroup
+		for i := range 4 * limit {
+			wish := s.wish()
+			wait.Go(func() {
+				for {
+					err := all[i%len(all)].say(wish, fmt.Sprint("text ", wish), false)
+					later := new(bot.LaterError)
+					if errors.As(err, &later) && time.Until(later.At) < 2*time.Second {
+						continue // the outbox waits in between
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if err == nil {
+						said++
+					} else if later.At.IsZero() {
+						t.Error(err)
+					}
+					return
+				}
+			})
+		}
+		wait.Wait()
+	}
+	say(all[:processes])
+	say(all[processes:]) // a process that begins when all is spent
+	if said != limit || s.refused > limit/2 {
+		t.Errorf("%d said, want %d; %d refused by X", said, limit, s.refused)
+	}
+	t.Logf("%d said, %d refused by X", said, s.refused)
+}
+
+// A refusal for the limit that tells no time, or none that can be, is waited for a minute.
+func TestRefusalWithoutATime(t *testing.T) {
+	for _, reset := range []string{"", "-1", "99999999999999", "9223372036854775807", "NaN"} {
+		s := newSpeaker(t, 100, nil)
+		h := http.Header{"X-Rate-Limit-Reset": {reset}, "X-Rate-Limit-Remaining": {"0"}}
+		if reset == "" {
+			h = nil
+		}
+		s.x.Fail(xtest.Fault{Method: http.MethodPost, Path: "/2/tweets", Status: http.StatusTooManyRequests, Header: h})
+		for i := range 3 { // the first is refused by X, the others wait for it
+			err := s.say(s.wish(), fmt.Sprint("text ", i), false)
+			later := new(bot.LaterError)
+			if !errors.As(err, &later) || time.Until(later.At) > quarter+time.Minute || time.Until(later.At) < 50*time.Second {
+				t.Errorf("reset %q: %v", reset, err)
+			}
+		}
+		if s.posts != 1 {
+			t.Errorf("reset %q: %d requests", reset, s.posts)
+		}
+	}
+}
+
+const quarter = 15 * time.Minute
+
+// What X refuses is no reply of the day: strangers cannot use it up.
+func TestRepliesOfADayAreSaid(t *testing.T) {
+	s := newSpeaker(t, 100, func(cfg *x.Config) { cfg.RepliesPerDay = 2 })
+	for i := range 7 {
+		if i < 5 {
+			s.x.Fail(xtest.Fault{Method: http.MethodPost, Path: "/2/tweets", Status: http.StatusForbidden,
+				Body: `{"detail":"Reply to this conversation is not allowed.","title":"Forbidden","status":403}`})
+		}
+		err := s.say(s.wish(), fmt.Sprint("text ", i), false)
+		if refused := errors.As(err, new(*bot.RefusedError)); refused != (i < 5) || !refused && err != nil {
+			t.Errorf("reply %d: %v", i, err)
+		}
+	}
+	if err := s.say(s.wish(), "one more", false); !errors.As(err, new(*bot.LaterError)) {
+		t.Errorf("beyond the day: %v", err)
+	}
+}
+
 // A process that begins anew knows what the account has said today.
 func TestRepliesOfADayAreCounted(t *testing.T) {
 	s := newSpeaker(t, 100, nil)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,6 +30,7 @@ func (n *Network) Listen(ctx context.Context, since string, heard func(context.C
 		echoes:   n.echoes,
 	}
 	open := n.filtered
+	h.partly = n.noURLs.Load
 	switch n.cfg.Hear {
 	case HearActivity:
 		open = n.activity
@@ -188,15 +190,22 @@ func (a *account) hear(ctx context.Context, p bot.Post, heard func(context.Conte
 	}
 }
 
-// lookUps is how often a post that was referred to is asked for. Without it the
-// message still tells its number.
-const lookUps = 3
+// A post that was referred to is asked for lookUps times. Without it the message still
+// tells its number. One that was told of in part is asked for until lookUpTime is over, as
+// long as X may answer yet: without it nobody knows what the rest says.
+const (
+	lookUps    = 3
+	lookUpTime = 5 * time.Minute
+)
 
 // complete looks up the posts that m refers to and does not bring, and m's own if that
 // does not tell which (https://docs.x.com/x-api/posts/get-posts-by-ids).
 func (n *Network) complete(ctx context.Context, m *message) {
 	if m.partial {
-		if found := n.lookUp(ctx, m.Data.ID, []string{m.Data.ID}); found != nil && len(found.Data) == 1 && found.Data[0].ID == m.Data.ID {
+		patience, cancel := context.WithTimeout(ctx, lookUpTime)
+		found := n.lookUp(patience, m.Data.ID, []string{m.Data.ID}, math.MaxInt)
+		cancel()
+		if found != nil && len(found.Data) == 1 && found.Data[0].ID == m.Data.ID {
 			m.Data = &found.Data[0]
 			m.add(found.Includes)
 		}
@@ -205,7 +214,7 @@ func (n *Network) complete(ctx context.Context, m *message) {
 	if len(ids) == 0 {
 		return
 	}
-	if found := n.lookUp(ctx, m.Data.ID, ids); found != nil {
+	if found := n.lookUp(ctx, m.Data.ID, ids, lookUps); found != nil {
 		m.Includes.Tweets = append(m.Includes.Tweets, found.Data...)
 		m.add(found.Includes)
 	}
@@ -224,20 +233,20 @@ type lookedUp struct {
 	Includes includes
 }
 
-// lookUp looks posts up that matter to a post, nil if that fails.
-func (n *Network) lookUp(ctx context.Context, post string, ids []string) *lookedUp {
+// lookUp looks posts up that matter to a post, so many times, nil if that fails.
+func (n *Network) lookUp(ctx context.Context, post string, ids []string, tries int) *lookedUp {
 	query := url.Values{"ids": {strings.Join(ids, ",")}}
 	for name, values := range asked {
 		query[name] = values
 	}
-	for try := range lookUps {
+	for try := range tries {
 		answer := new(lookedUp)
 		err := n.call(ctx, asApp, http.MethodGet, "/2/tweets", query, nil, answer)
 		if err == nil {
 			return answer
 		}
 		n.log.WarnContext(ctx, "referenced post not looked up", "post", post, "try", try+1, "err", err)
-		if e := new(apiError); errors.As(err, &e) && e.status/100 == 4 || try == lookUps-1 || !sleep(ctx, doubled(time.Second, try, hearMost)) {
+		if e := new(apiError); errors.As(err, &e) && e.status/100 == 4 || try == tries-1 || !sleep(ctx, doubled(time.Second, try, hearMost)) {
 			break
 		}
 	}

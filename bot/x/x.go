@@ -33,7 +33,8 @@
 // followed hashtags; not heard are reposts of other people's posts, and the bot
 // itself. Rules outlive the program, so Follow is called once at the start, even
 // for no hashtags. Quotes that hold neither a hashtag nor the bot's name are found
-// by their link, where X takes a rule with url:; where not, the log says so.
+// by their link, where X takes a rule with url:; where not, they are asked for each
+// minute, and the log says so.
 //
 // One goroutine reads the stream, another hands the posts over, one at a time;
 // between them stands a queue of bounded length. When that is full, reading
@@ -42,10 +43,15 @@
 // (https://docs.x.com/x-api/fundamentals/handling-disconnections). Each time it is
 // open, the bot's mentions since the last known post are read page by page, from two
 // minutes before it: what was posted while nobody listened comes late, and some of
-// what was heard comes again. X tells of the last 800 mentions.
+// what was heard comes again; half a minute later once more, for what X showed late. X
+// tells of the last 800 mentions. The waits outlive Listen.
 //
-// Reposts and quotes that were missed are looked for by the posts that Watch names, those
-// with open codes. X does not tell when a repost was made that is found so: it is handed
+// As long as a source is open it tells of reposts, quotes and answers itself: the filtered
+// stream by the rules retweets_of: and url:, the X Activity API by events of their own, the
+// classic stream as they hold the bot's name. Those that were missed, and where it is asked
+// all of them, are looked for by the posts that Watch names, those with open codes; over
+// the classic API nobody can be asked. X may count an echo before it shows it, and is then
+// asked again. X does not tell when a repost was made that is found so: it is handed
 // over without a date, and a deadline is judged by when it was found. X takes 75 such
 // questions in 15 minutes as the app and as many as the account; they are put only where
 // X's count of reposts or quotes has changed.
@@ -131,7 +137,8 @@ type Config struct {
 
 	// RepliesPerDay is how many replies X takes of the account in 24 hours; 0 if that need
 	// not be watched. X does not say, but others report 200 of an account that is not
-	// verified, 2,400 of one that is.
+	// verified, 2,400 of one that is. X is asked once, at the start, what was said before:
+	// that costs half a cent.
 	RepliesPerDay int
 
 	// Links lets replies hold what X takes for a link. A post with one costs twenty times
@@ -164,6 +171,7 @@ type account struct {
 	budget *budget
 	bill   bill
 
+	backoff   backoff      // of Listen
 	connected atomic.Bool  // a stream is open
 	waiting   atomic.Int64 // posts queued
 
@@ -282,9 +290,9 @@ func (e *otherAccountError) Error() string {
 type Network struct {
 	*account
 	own      ownPosts
-	follow   sync.Mutex // held while the rules at X are changed
-	tags     []string   // followed last; under follow
-	noURLs   bool       // X has refused the rule about quotes; under follow
+	follow   sync.Mutex  // held while the rules at X are changed
+	tags     []string    // followed last; under follow
+	noURLs   atomic.Bool // X has refused the rule about quotes
 	watch    echoWatch
 	receiver receiver
 }

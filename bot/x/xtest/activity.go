@@ -170,6 +170,10 @@ func (s *Server) deliverActivity(p *post) {
 			expand: map[string]bool{"author_id": true, "in_reply_to_user_id": true},
 		}
 		payload := s.postObject(p, f)
+		if s.sparse {
+			delete(payload, "edit_history_tweet_ids")
+			delete(payload, "edit_history_post_ids")
+		}
 		includes, _ := s.expand([]*post{p}, f, "")
 		includes["tweets"] = []object{payload}
 		data := object{
@@ -194,8 +198,8 @@ func (s *Server) deliverActivity(p *post) {
 	}
 }
 
-// Sparse makes activity events leave out which posts a post refers to, or ends that: X
-// does not document whether they tell.
+// Sparse makes activity events leave out which posts a post refers to and is a version of,
+// or ends that: X does not document whether they tell.
 func (s *Server) Sparse(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

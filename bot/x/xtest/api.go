@@ -86,6 +86,16 @@ func (s *Server) deletePost(c *call) answer {
 
 // getPost serves https://docs.x.com/x-api/posts/get-post-by-id.
 func (s *Server) getPost(c *call) answer {
+	return s.onePost(c, func(p *post, f fields) answer {
+		body := s.body([]*post{p}, f, c.accountID, nil)
+		body["data"] = s.postObject(p, f)
+		return answer{status: 200, body: body}
+	})
+}
+
+// onePost serves what is about the post in the path, with the lock held, if the caller may
+// see it.
+func (s *Server) onePost(c *call, serve func(p *post, f fields) answer) answer {
 	id := c.r.PathValue("id")
 	f, refusal, refused := parseFields(c.query)
 	if refused {
@@ -100,9 +110,7 @@ func (s *Server) getPost(c *call) answer {
 	if p == nil {
 		return answer{status: 200, body: object{"errors": []object{s.missing("id", id)}}}
 	}
-	body := s.body([]*post{p}, f, c.accountID, nil)
-	body["data"] = s.postObject(p, f)
-	return answer{status: 200, body: body}
+	return serve(p, f)
 }
 
 // getPosts serves https://docs.x.com/x-api/posts/get-posts-by-ids.
@@ -173,36 +181,25 @@ func (s *Server) getUsage(c *call) answer {
 
 // getReposters serves https://docs.x.com/x-api/posts/get-reposted-by.
 func (s *Server) getReposters(c *call) answer {
-	id := c.r.PathValue("id")
-	f, refusal, refused := parseFields(c.query)
-	if refused {
-		return refusal
-	}
-	if !isID(id) {
-		return invalidID("id", id)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.visible(id, c.accountID) == nil {
-		return answer{status: 200, body: object{"errors": []object{s.missing("id", id)}}}
-	}
-	page, meta, refusal, refused := s.page(c, 1, 100, func(p *post) bool {
-		return p.RepostOf == id && !s.accounts[p.AuthorID].Protected
+	return s.onePost(c, func(original *post, f fields) answer {
+		page, meta, refusal, refused := s.page(c, 1, 100, func(p *post) bool {
+			return p.RepostOf == original.ID && !s.accounts[p.AuthorID].Protected
+		})
+		if refused {
+			return refusal
+		}
+		delete(meta, "newest_id") // these are users, whose ids say nothing
+		delete(meta, "oldest_id")
+		var users []object
+		for _, p := range page {
+			users = append(users, s.userObject(s.accounts[p.AuthorID], f))
+		}
+		body := object{"meta": meta}
+		if len(users) > 0 {
+			body["data"] = users
+		}
+		return answer{status: 200, body: body}
 	})
-	if refused {
-		return refusal
-	}
-	delete(meta, "newest_id") // these are users, whose ids say nothing
-	delete(meta, "oldest_id")
-	var users []object
-	for _, p := range page {
-		users = append(users, s.userObject(s.accounts[p.AuthorID], f))
-	}
-	body := object{"meta": meta}
-	if len(users) > 0 {
-		body["data"] = users
-	}
-	return answer{status: 200, body: body}
 }
 
 // getPostsOf serves https://docs.x.com/x-api/users/get-posts.

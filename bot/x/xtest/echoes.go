@@ -2,20 +2,9 @@ package xtest
 
 // getQuotes serves https://docs.x.com/x-api/posts/get-quoted-posts.
 func (s *Server) getQuotes(c *call) answer {
-	id := c.r.PathValue("id")
-	f, refusal, refused := parseFields(c.query)
-	if refused {
-		return refusal
-	}
-	if !isID(id) {
-		return invalidID("id", id)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.visible(id, c.accountID) == nil {
-		return answer{status: 200, body: object{"errors": []object{s.missing("id", id)}}}
-	}
-	return s.listing(c, f, 10, func(p *post) bool { return p.Quote == id })
+	return s.onePost(c, func(quoted *post, f fields) answer {
+		return s.listing(c, f, 10, func(p *post) bool { return p.Quote == quoted.ID })
+	})
 }
 
 // getReposted serves https://docs.x.com/x-api/posts/get-reposts-of-me: the caller's own

@@ -61,6 +61,7 @@ func (s *Server) table() []endpoint {
 		{pattern: "GET /2/users/me", user: true, scopes: reading, limit: 75, params: shape, serve: s.getMe},
 		{pattern: "GET /2/users/{id}/tweets", user: true, app: true, scopes: reading, limit: 900, appLimit: 10000, params: page, serve: s.getPostsOf},
 		{pattern: "GET /2/users/{id}/mentions", user: true, app: true, scopes: reading, limit: 300, appLimit: 450, params: page, serve: s.getMentions},
+		{pattern: "GET /2/tweets/counts/recent", app: true, limit: 300, params: []string{"query", "start_time", "end_time", "since_id", "until_id", "next_token", "pagination_token", "granularity", "search_count.fields"}, serve: s.countPosts},
 		{pattern: "GET /2/tweets/search/stream/rules", app: true, limit: 450, params: []string{"ids"}, serve: s.getRules},
 		{pattern: "POST /2/tweets/search/stream/rules", app: true, limit: 100, params: []string{"dry_run"}, serve: s.changeRules},
 		{pattern: "GET /2/tweets/search/stream", app: true, limit: 50, params: append([]string{"backfill_minutes"}, shape...), serve: s.openStream},

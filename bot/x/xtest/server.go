@@ -72,12 +72,14 @@ var ErrClosed = errors.New("xtest: server closed")
 
 // Options say how the stand-in behaves. The zero value is X as it is today.
 type Options struct {
-	Listen      string           // address to listen on; default "127.0.0.1:0"
-	Now         func() time.Time // clock for ids, dates and rate limits; default time.Now
-	Heartbeat   time.Duration    // silence after which a stream sends "\r\n"; default 20 s, by the machine's clock
-	FreeReplies bool             // lift the reply rule of 23 February 2026, as for Enterprise apps
-	Classic     bool             // serve the v1.1 endpoints that X has closed
-	PostNames   bool             // speak the names of 7 August 2026: referenced_posts, edit_history_post_ids
+	Listen      string            // address to listen on; default "127.0.0.1:0"
+	Listener    net.Listener      // what to listen with in place of that: of pipes, say, for a test with a clock of its own
+	Deliver     http.RoundTripper // carries what is delivered to webhooks; default one of its own
+	Now         func() time.Time  // clock for ids, dates and rate limits; default time.Now
+	Heartbeat   time.Duration     // silence after which a stream sends "\r\n"; default 20 s, by the machine's clock
+	FreeReplies bool              // lift the reply rule of 23 February 2026, as for Enterprise apps
+	Classic     bool              // serve the v1.1 endpoints that X has closed
+	PostNames   bool              // speak the names of 7 August 2026: referenced_posts, edit_history_post_ids
 	// Limits overrides the requests a caller has per window, by endpoint, as
 	// in {"POST /2/tweets": 3}. The endpoints are those of [Server.Endpoints].
 	Limits map[string]int
@@ -132,9 +134,15 @@ func Start(opts Options) (*Server, error) {
 	if opts.Heartbeat == 0 {
 		opts.Heartbeat = 20 * time.Second
 	}
-	l, err := net.Listen("tcp", opts.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("xtest: %w", err)
+	l := opts.Listener
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", opts.Listen); err != nil {
+			return nil, fmt.Errorf("xtest: %w", err)
+		}
+	}
+	if opts.Deliver == nil {
+		opts.Deliver = new(http.Transport)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{
@@ -154,7 +162,7 @@ func Start(opts Options) (*Server, error) {
 		streams:     make(map[*stream]bool),
 		signIn:      newSignInState(),
 	}
-	s.webhookClient = &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	s.webhookClient = &http.Client{Transport: opts.Deliver, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	s.http = &http.Server{Handler: s.routes(), ConnState: s.connState}
 	s.running.Go(func() { s.http.Serve(l) })
 	return s, nil
