@@ -16,6 +16,7 @@ import (
 
 type faultsCommand struct {
 	Only     []string      `placeholder:"NAME" help:"Only these faults or groups of them, separated by commas."`
+	Every    int           `default:"1" placeholder:"N" help:"Only each Nth fault of the table."`
 	List     bool          `help:"Print the faults and try none."`
 	Parallel int           `default:"2" help:"How many to try at once."`
 	Timeout  time.Duration `default:"2m" help:"How long the tests may take with one fault."`
@@ -85,12 +86,19 @@ const (
 
 // tryAll tries the chosen faults of a table.
 func (c faultsCommand) tryAll(ctx context.Context, p *project, table []fault) error {
-	if c.Parallel < 1 || c.Timeout <= 0 {
-		return fmt.Errorf("%w: --parallel and --timeout must be more than 0", errUsage)
+	if c.Parallel < 1 || c.Timeout <= 0 || c.Every < 0 {
+		return fmt.Errorf("%w: --parallel, --timeout and --every must be more than 0", errUsage)
 	}
 	chosen, err := chooseFaults(table, c.Only)
 	if err != nil {
 		return err
+	}
+	if every := max(c.Every, 1); every > 1 {
+		all := chosen
+		chosen = nil
+		for i := 0; i < len(all); i += every {
+			chosen = append(chosen, all[i])
+		}
 	}
 	if c.List {
 		for _, f := range chosen {

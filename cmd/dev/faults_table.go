@@ -11,6 +11,8 @@ var (
 	// Without what compares the table with its picture, which any change of the
 	// table would catch, and without the random lives, which differ at each run.
 	offersTests = testSet{pkg: "./offers", run: "^Test", skip: "^(TestDiagramIsTheTable|TestTableHasARowForEverything|TestStepHoldsItsPromises)$"}
+	worldTests  = testSet{pkg: "./cmd/dev/world", run: "^TestWorlds$", env: []string{"WORLDS=2000"}}
+	modelTests  = testSet{pkg: "./offers", run: "^TestModel$"}
 	payingTests = testSet{pkg: "./confirm", run: "^Test(Choosing|Chosen|Forms|CardIn)"}
 	tillTests   = testSet{pkg: "./confirm/stripe", run: "^Test(Budget|TooMany|RefundSlot)"}
 	hookTests   = testSet{pkg: "./confirm", run: "^TestWebhook(Signatures|Strangers)$"}
@@ -19,7 +21,13 @@ var (
 	joinTests   = testSet{pkg: "./confirm", run: "^Test(Registering|BackNeedsTheMail|AccountEdits|SignOut|SignInIsBound|ProvenIsAnAddress|ScannersChangeNothing|Joining|LeavingBefore|CodesAreCounted)"}
 	cardTests   = testSet{pkg: "./confirm", run: "^TestCards$"}
 	lifeTests   = testSet{pkg: "./confirm", run: "^TestHistories$"}
+	killTests   = testSet{pkg: "./cmd/hashtill", run: "^TestKilledOnSQLite$"}
 	signInTests = testSet{pkg: "./bot/x", run: "^TestSignIn(Nobody)?$"}
+	readTests   = testSet{pkg: "./bot", run: "^Test(Read|Commands|StopByAnEdit)$"}
+	hearTests   = testSet{pkg: "./bot/x", run: "^Test(HearingUnderFaults|CatchingUp|BackoffOutlivesListen|PartialEvents|WebhookTakes)"}
+	fairTests   = testSet{pkg: "./bot/x", run: "^TestHearingUnderFaults$"}
+	speakTests  = testSet{pkg: "./bot/x", run: "^Test(Budget|Queue|RefusalWithoutATime|RepliesOfADay|Looking)"}
+	burstTests  = testSet{pkg: "./bot/x", run: "^TestBurst$"}
 )
 
 // Files with many faults.
@@ -34,6 +42,8 @@ const (
 	redisCommit  = "store/redis/commit.lua"
 	redisLease   = "store/redis/lease.lua"
 	redisKeys    = "store/redis/keys.go"
+	theHearing   = "bot/x/hearing.go"
+	theBudget    = "bot/x/budget.go"
 	theStep      = "offers/step.go"
 	theShop      = "offers/shop.go"
 	thePurchase  = "offers/purchase.go"
@@ -181,7 +191,7 @@ var faultTable = []fault{
 	{"outbox/share-never-given-back", theOutbox, "\t\to.busy[group]--\n\t\tif o", "\t\tif o", outboxTests},
 	{"outbox/crowded-forgets-the-note", theOutbox, "mark(text, failed, l.Try)", "mark(text[:0], failed, l.Try)", outboxTests},
 	{"outbox/crowded-waits-too-long", theOutbox, "min(o.delay(l.Try), maxCrowdDelay)", "maxDelay", outboxTests},
-	{"outbox/later-ignored", theOutbox, "due = later.At", "_ = later.At", outboxTests},
+	{"outbox/later-ignored", theOutbox, "due, level = later.At, slog.LevelDebug", "_, level = later.At, slog.LevelDebug", outboxTests},
 	{"outbox/grace-ignored", theOutbox, "time.AfterFunc(o.Grace, cutOff)", "time.AfterFunc(0, cutOff)", outboxTests},
 	{"outbox/grace-without-an-end", theOutbox, "time.AfterFunc(o.Grace, cutOff)", "time.AfterFunc(time.Hour, cutOff)", outboxTests},
 	{"outbox/cut-off-with-the-caller", theOutbox, "context.WithCancel(context.WithoutCancel(ctx))", "context.WithCancel(ctx)", outboxTests},
@@ -321,6 +331,52 @@ var faultTable = []fault{
 	{"outbox/lag-begins-anew", "store/lag.go", "if !known {", "if !known || p.again != l.Until {", outboxTests},
 	{"outbox/lag-never-ends", "store/lag.go", "delete(o.pending, key)\n\tcase known", "_ = key\n\tcase known", outboxTests},
 
+	// What is said on X, and what for it there is no budget.
+	{"speaking/limit-one-too-high", theBudget, "case w.left <= ahead:", "case w.left < ahead:", speakTests},
+	{"speaking/reset-that-cannot-be-is-believed", theBudget, "ahead > int64(longestWindow/time.Second)", "ahead > math.MaxInt64-1", speakTests},
+	{"speaking/window-shorter-than-told", theBudget, "w.span = max(w.span, at.Sub(now)-resetSlack)", "w.span = max(w.span, 0)", speakTests},
+	{"speaking/more-left-than-the-limit", theBudget, "remaining = min(remaining, w.limit-1)", "remaining = min(remaining, math.MaxInt)", speakTests},
+	{"speaking/all-at-once-into-the-unknown", theBudget, "if b.inFlight >= b.ramp {", "if b.inFlight >= b.ramp+1000 {", speakTests},
+	{"speaking/nothing-left-to-others", theBudget, "(b.inFlight+1)*ownShare > w.left+b.inFlight", "(b.inFlight+1)*ownShare < 0", speakTests},
+	{"speaking/refused-counts-as-said", "bot/x/say.go", "\t\t\ta.budget.notSaid(r)\n", "", speakTests},
+	{"speaking/unsent-is-lost", theBudget, "w.left = min(w.left+1, w.limit)", "w.left = min(w.left, w.limit)", speakTests},
+	{"speaking/refusal-until-the-year-5138", "bot/x/say.go", "if e.later.Sub(now) > longestWindow {", "if e.later.Before(now) {", speakTests},
+	{"speaking/day-begins-at-nothing", "bot/x/today.go", "b.said = slices.Concat(said, b.said)", "b.said = slices.Concat(said[:0], b.said)", speakTests},
+	{"speaking/place-is-lost", "bot/x/queue.go", "if !p.left && stays(p) {", "if !p.left && stays(p) && !p.waits {", speakTests},
+	{"speaking/last-comes-first", theBudget, "ahead, waits = b.waiting.ahead(r.To)", "_, waits = b.waiting.ahead(r.To)", burstTests},
+	{"speaking/code-waits-for-the-window", "bot/bot.go", "b.Now().Add(patience) // there is mail", "b.Now().Add(patience << 10) // there is mail", burstTests},
+	{"speaking/posts-of-all-shards", "offers/catalogue.go", "if len(offers) > 0 || c.seen[shard] > 0 {", "if len(offers) >= 0 {", offersTests},
+	{"speaking/posts-of-a-removed-offer", "offers/catalogue.go", "if len(offers) > 0 || c.seen[shard] > 0 {", "if len(offers) > 0 {", offersTests},
+	{"speaking/sold-out-is-announced", "offers/announce.go", "if taken[variant] < int64(units) {", "if taken[variant] <= int64(units) {", offersTests},
+	{"outbox/a-line-for-each-that-waits", theOutbox, "due, level = later.At, slog.LevelDebug", "due, level = later.At, slog.LevelWarn", outboxTests},
+
+	// How X is heard.
+	{"hearing/cursor-passes-what-is-missing", theHearing, "\tif !h.gap {\n\t\tit.cursor", "\tif true {\n\t\tit.cursor", hearTests},
+	{"hearing/nothing-is-missed", theHearing, "\t\th.catchUp(ctx)\n", "", fairTests},
+	{"hearing/shown-late-not-looked-for", theHearing, "late.Go(func() { h.queueLate(ctx) })", "late.Go(func() {})", hearTests},
+	{"hearing/age-by-two-clocks", theHearing, "h.cfg.Now().Sub(h.found) > 2*lag", "h.cfg.Now().Sub(postedAt(\"\", h.newest)) > 2*lag", hearTests},
+	{"hearing/quotes-not-asked-for", theHearing, "h.partly != nil && h.partly()", "false", hearTests},
+	{"hearing/count-taken-for-what-is-shown", "bot/x/echoes.go", "shown >= count || ", "true || ", hearTests},
+	{"hearing/edit-is-a-new-post", "bot/x/message.go", "len(history) > 0 && isID(history[0])", "len(history) > 0 && isID(history[0]) && t.ID == \"\"", hearTests},
+	{"hearing/repost-read-as-a-wish", "bot/x/message.go", "kind == bot.Original && m.kind != kind", "kind != bot.Original && m.kind != kind", hearTests},
+	{"hearing/event-without-versions-believed", "bot/x/activity.go", " || len(t.TweetHistory)+len(t.PostHistory) == 0", "", hearTests},
+	{"hearing/part-of-a-post-is-enough", "bot/x/stream.go", "[]string{m.Data.ID}, math.MaxInt)", "[]string{m.Data.ID}, math.MaxInt-math.MaxInt+1)", hearTests},
+	{"reading/code-only-as-we-write-it", "bot/intent.go", "offers.ParseCode(spelled(tag))", "offers.ParseCode(tag)", readTests},
+	{"reading/words-behind-a-tag-are-lost", "bot/tags.go", "return b.String() + text[from:]", "return b.String()", readTests},
+	{"reading/edit-into-stop-ignored", "bot/bot.go", "case in.Kind == WantsStop && p.Edited:", "case in.Kind == WantsStop && p.Edited && p.ID == \"\":", readTests},
+	{"reading/thumb-down-is-a-yes", "bot/commands.go", "👎", "", readTests},
+	{"hearing/anybody-calls-the-webhook", "bot/x/webhook.go", "if !hmac.Equal(", "if false && !hmac.Equal(", hearTests},
+	{"hearing/silence-is-no-end", "bot/x/lines.go", "\tw.timer.Reset(silence)\n", "", hearTests},
+	{"hearing/waits-begin-anew", "bot/x/backoff.go", "sleep(ctx, time.Until(b.until))", "sleep(ctx, 0)", hearTests},
+
+	// What only a process that is killed shows.
+	{"kill/acknowledged-before-the-commit", sqliteWriter, "\tif err == nil {\n\t\terr = w.exec(\"COMMIT\")\n\t}\n",
+		"\tif err == nil {\n\t\tfor _, j := range batch {\n\t\t\tclose(j.done)\n\t\t}\n\t\tbatch = nil\n\t\terr = w.exec(\"COMMIT\")\n\t}\n", killTests},
+	{"kill/lease-outlives-the-dead", sqliteCommit, "until, now, limit)\n\tif err == nil && changed", "until+1<<40, now, limit)\n\tif err == nil && changed", killTests},
+	{"kill/payment-key-of-the-moment", "confirm/acts.go", "Key: \"pi:\" + string(p.ID)", "Key: fmt.Sprint(\"pi:\", p.ID, c.Now().UnixNano())", killTests},
+	{"kill/refund-key-of-the-moment", "confirm/acts.go", "fmt.Sprintf(\"refund:%s:%d\", p.ID, n)", "fmt.Sprintf(\"refund:%s:%d:%d\", p.ID, n, c.Now().UnixNano())", killTests},
+	{"kill/charge-key-of-the-moment", "confirm/acts.go", "fmt.Sprintf(\"confirm:%s:%d\", p.ID, j.Effect.N)", "fmt.Sprintf(\"confirm:%s:%d\", p.ID, c.Now().UnixNano())", killTests},
+
 	// Random histories, and every test card.
 	{"histories/charged-by-a-new-payment", "confirm/acts.go", "s, err := c.Till.Confirm(ctx, p.Intent, ",
 		"p.Intent, _ = c.Till.Prepare(ctx, Payment{Purchase: p.ID, Key: key, Customer: j.Buyer.Customer, Card: p.Card.ID, Total: p.Total})\n\ts, err := c.Till.Confirm(ctx, p.Intent, ", lifeTests},
@@ -329,4 +385,74 @@ var faultTable = []fault{
 	{"histories/webhook-believed", "confirm/webhook.go", "\tif err == nil && (s.Status == Open", "\ts.Status = Taken\n\tif err == nil && (s.Status == Open", lifeTests},
 	{"histories/late-money-kept", theStep, "\ts.refund(Money{}, \"paid too late\")\n", "", lifeTests},
 	{"cards/lost-answer-is-a-decline", "confirm/stripe/till.go", "\t\tif err != nil {\n\t\t\treturn confirm.Standing{}, err\n\t\t}\n\t\tswitch {", "\t\tif err != nil {\n\t\t\treturn confirm.Standing{Status: confirm.Failed}, nil\n\t\t}\n\t\tswitch {", cardTests},
+
+	// By the model alone: Step held against it, in every world that it comes to.
+	{"model/taken-back-after-the-charge-began", theStep, "{from: in(Confirmed), on: CancelAsked, when: inGrace, to: Cancelled,", "{from: in(Confirmed), on: CancelAsked, to: Cancelled,", modelTests},
+	{"model/late-money-not-given-back", theStep, "\ts.refund(Money{}, \"paid too late\")\n", "", modelTests},
+	{"model/late-money-keeps-a-cancelled-sale", theStep, "{from: in(Expired, Refused), on: Charged, when: holds,", "{from: in(Expired, Refused, Cancelled), on: Charged, when: holds,", modelTests},
+	{"model/unit-free-before-the-void", theStep, "func (s *step) void() {\n", "func (s *step) void() {\n\ts.release()\n", modelTests},
+	{"model/void-forgotten", theStep, "if s.p.Intent != \"\" {\n\t\ts.do(Void, 0)", "if s.p.Intent == \"-\" {\n\t\ts.do(Void, 0)", modelTests},
+	{"model/late-payment-not-voided", theStep, "\t\ts.p.Intent = s.ev.Intent\n\t\ts.do(Void, 0)\n", "\t\ts.p.Intent = s.ev.Intent\n", modelTests},
+	{"model/failure-of-an-older-attempt", theStep, "{from: in(Confirmed, Challenged), on: ChargeFailed, when: oldAttempt},\n", "", modelTests},
+	{"model/barred-by-an-older-attempt", theStep, "{from: in(Confirmed), on: BuyerBarred, when: oldAttempt},\n", "", modelTests},
+	{"model/charge-begins-within-the-grace", theStep, "{from: in(Confirmed), on: ChargeBegins, when: inGrace},\n", "", modelTests},
+	{"model/bank-not-looked-at", theStep, "\ts.lookIn(firstLook)\n", "", modelTests},
+	{"model/echo-by-a-stranger", theStep, "{from: in(Asked, Coded), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},", "", modelTests},
+	{"model/link-pressed-late", theStep, "{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: late, refuse: LinkExpired},\n", "", modelTests},
+	{"model/paid-twice-over", theStep, "\ts.p.Attempt++\n", "", modelTests},
+	{"model/refund-made-in-part-frees-the-unit", theAfter, "\t\tr.MadeAt = s.now\n\t\ts.do(MailRefund, r.N)\n", "\t\tr.MadeAt = s.now\n\t\ts.release()\n\t\ts.do(MailRefund, r.N)\n", modelTests},
+
+	// By the world alone: nobody has said what to look at.
+	{"world/payment-key-random", "confirm/acts.go", "Key: \"pi:\" + string(p.ID), Customer",
+		"Key: \"pi:\" + string(p.ID) + time.Now().String(), Customer", worldTests},
+	{"world/refund-key-random", "confirm/acts.go", "key := fmt.Sprintf(\"refund:%s:%d\", p.ID, n)",
+		"key := fmt.Sprintf(\"refund:%s:%d:%d\", p.ID, n, time.Now().UnixNano())", worldTests},
+	{"world/units-back-before-the-void", "offers/step.go", "\t\ts.do(Void, 0)\n\t}\n}\n\nfunc (s *step) voidLateIntent",
+		"\t\ts.do(Void, 0)\n\t}\n\ts.release()\n}\n\nfunc (s *step) voidLateIntent", worldTests},
+	{"world/press-in-time-until-swept", "offers/step.go", "\t{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: late, refuse: LinkExpired},\n",
+		"", worldTests},
+	{"world/echo-in-time-until-swept", "offers/step.go", "\t{from: in(Asked, Coded), on: CodeEchoed, when: late, do: (*step).tellCodeExpired},\n",
+		"", worldTests},
+	{"world/echo-by-another", "offers/step.go", "\t{from: in(Asked, Coded), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},\n",
+		"", worldTests},
+	{"world/get-confirms", "confirm/pages.go", "page(\"GET /c/{token}\", c.show)",
+		"page(\"GET /c/{token}\", c.press)", worldTests},
+	{"world/cursor-before-the-commit", "bot/listen.go", "\tvar fresh bool\n\tvar err error\n\tif p.ID != \"\" {",
+		"\tvar fresh bool\n\tvar err error\n\tl.dealt(p, false)\n\tif p.ID != \"\" {", worldTests},
+	{"world/void-not-owed", "offers/step.go", "\tif s.p.Intent != \"\" {\n\t\ts.do(Void, 0)\n\t}\n}\n\nfunc (s *step) voidLateIntent",
+		"}\n\nfunc (s *step) voidLateIntent", worldTests},
+	{"world/late-payment-not-voided", "offers/step.go", "\t\ts.p.Intent = s.ev.Intent\n\t\ts.do(Void, 0)",
+		"\t\ts.p.Intent = s.ev.Intent\n\t\ts.release()", worldTests},
+	{"world/failed-wish-is-heard", "bot/bot.go", "\tif err != nil || answer.Word == \"\" || !in.Addressed {\n\t\treturn fresh, err",
+		"\tif err != nil || answer.Word == \"\" || !in.Addressed {\n\t\treturn fresh, nil", worldTests},
+	{"world/version-not-compared", "store/memory.go", "\tfor _, p := range c.Put {\n\t\tif s.records.rows[p.Key].Version != p.Version {",
+		"\tfor _, p := range c.Put {\n\t\tif s.records.rows[p.Key].Version < p.Version {", worldTests},
+	{"world/backs-off-for-hours", "store/outbox.go", "maxDelay   = 5 * time.Minute",
+		"maxDelay   = 500 * time.Minute", worldTests},
+	{"world/stop-not-heeded", "offers/perform.go", "\tcase Reply, ReplyReason, Thank, MailCode, MailLink:\n\t\treturn true",
+		"\tcase ReplyReason:\n\t\treturn true", worldTests},
+	{"world/robots-served", "bot/intent.go", "p.Author.ID == self || p.Author.Bot",
+		"p.Author.ID == self", worldTests},
+	{"world/old-link-counts", "offers/step.go", "\t{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: oldLink, refuse: LinkReplaced},\n",
+		"", worldTests},
+	{"world/refusal-not-told", "offers/step.go", "\t{from: in(Refused), on: ReplyFailed, when: reachable, do: (*step).tellReason},\n",
+		"", worldTests},
+	{"world/no-deadline-after-the-echo", "offers/step.go", "\tif at := s.p.Deadline(); !at.IsZero() {",
+		"\tif at := s.p.Deadline(); !at.IsZero() && to != Echoed {", worldTests},
+	{"world/decline-frees-the-units", "offers/step.go", "\ts.p.Reason = s.ev.Reason\n\ts.tell(s.ev.Reason)\n}\n\n// unanswered",
+		"\ts.p.Reason = s.ev.Reason\n\ts.tell(s.ev.Reason)\n\ts.release()\n}\n\n// unanswered", worldTests},
+	{"world/not-filed", "offers/step.go", "\ts.do(File, 0)\n",
+		"", worldTests},
+	{"world/lost-answer-is-a-decline", "confirm/acts.go", "\treturn outcome(s, err, j)\n}\n\nfunc (c *Counter) look(",
+		"\tif err != nil {\n\t\treturn offers.Event{Kind: offers.ChargeFailed, Attempt: j.Purchase.Attempt}, nil\n\t}\n\treturn outcome(s, err, j)\n}\n\nfunc (c *Counter) look(", worldTests},
+	{"world/lost-mail-is-sent", "confirm/acts.go", "\tcase err != nil:\n\t\treturn offers.Event{}, err\n\t}\n\treturn offers.Event{Kind: sent}, nil",
+		"\tcase err != nil:\n\t\treturn offers.Event{Kind: sent}, nil\n\t}\n\treturn offers.Event{Kind: sent}, nil", worldTests},
+	{"world/void-finds-no-charge", "confirm/acts.go", "\ts, err := c.Till.Void(ctx, j.Purchase.Intent, \"void:\"+string(j.Purchase.ID))\n",
+		"\ts, err := c.Till.Void(ctx, j.Purchase.Intent, \"void:\"+string(j.Purchase.ID))\n\ts.Status = Voided\n", worldTests},
+	{"world/reply-to-a-repost", "bot/bot.go", "Reply{To: p.Wish, Handle: p.Handle, Text: text}, j.Again)\n\treturn offers.Event{Kind: offers.EffectDone}, err",
+		"Reply{To: p.Echo, Handle: p.Handle, Text: text}, j.Again)\n\treturn offers.Event{Kind: offers.EffectDone}, err", worldTests},
+	{"world/failed-effect-is-done", "offers/perform.go", "\tev, err := act(ctx, Job{Effect: e, Purchase: p, Buyer: b, Again: l.Try > 1})\n\tif err != nil {\n\t\treturn err\n\t}",
+		"\tev, err := act(ctx, Job{Effect: e, Purchase: p, Buyer: b, Again: l.Try > 1})\n\tif err != nil {\n\t\treturn s.settle(ctx, l)\n\t}", worldTests},
+	{"world/webhook-believed", "confirm/webhook.go", "\ts, err := c.Till.Look(ctx, j.Purchase.Intent)\n\tif err",
+		"\ts, err := Standing{Status: Taken}, error(nil)\n\tif err", worldTests},
 }

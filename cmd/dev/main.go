@@ -3,7 +3,10 @@
 //	go run ./cmd/dev check    formatting, vet, staticcheck, the direction of imports, go.mod, known holes
 //	go run ./cmd/dev test     installs what the tests need (Debian), checks, then tests with the race detector
 //	go run ./cmd/dev fuzz     runs every fuzz test for a while
+//	go run ./cmd/dev world    plays a shop in many worlds that try to break its promises
 //	go run ./cmd/dev faults   puts faults into the code, each of which a test must catch
+//	go run ./cmd/dev model    explores every state that a purchase can come to
+//	go run ./cmd/dev kill     kills the built binary with kill -9 while it sells, and looks what is left
 //
 // It needs Go and nothing else; test brings the rest. It exits with 0 when all
 // is well, with 1 when a step failed, and with 2 when it was called wrongly or
@@ -19,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,7 +39,10 @@ type cli struct {
 	Check  checkCommand  `cmd:"" help:"Check the code without running it."`
 	Test   testCommand   `cmd:"" help:"Install what the tests need, check, and test everything with the race detector."`
 	Fuzz   fuzzCommand   `cmd:"" help:"Run every fuzz test for a while."`
+	World  worldCommand  `cmd:"" help:"Play a shop in many worlds that try to break its promises, each of them drawn from a seed."`
 	Faults faultsCommand `cmd:"" help:"Put deliberate faults into the code, each of which a test must catch."`
+	Model  modelCommand  `cmd:"" help:"Explore every state that a purchase can come to."`
+	Kill   killCommand   `cmd:"" help:"Kill the built binary with kill -9 while it sells, and look what is left."`
 }
 
 func main() {
@@ -60,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "dev:", err)
 		return 2
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(doubled(args))
 	if exited { // --help has been printed
 		return code
 	}
@@ -82,6 +89,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "dev:", err)
 		return 1
 	}
+}
+
+// doubled takes "-seeds" for "--seeds", as the tools of Go do; no flag here is of one
+// letter but -h.
+func doubled(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if len(arg) > 2 && arg[0] == '-' && arg[1] != '-' {
+			args[i] = "-" + arg
+		}
+	}
+	return args
 }
 
 // findRoot returns the folder of the main module.

@@ -77,5 +77,8 @@ func notOnSale(o offers.Offer, why offers.Reason) error {
 	if why == offers.NotOpenYet {
 		return usageError{fmt.Errorf("#%s is not on sale before %s: announce it then", o.Tag, o.Opens.UTC().Format("2006-01-02 15:04 UTC"))}
 	}
+	if why == offers.SoldOut {
+		return usageError{fmt.Errorf("#%s is sold out: announce it when there are units again", o.Tag)}
+	}
 	return usageError{fmt.Errorf("the sale of #%s is over", o.Tag)}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"hashtill/bot/x/xtest"
@@ -29,8 +31,8 @@ func TestMain(m *testing.M) {
 	if at := os.Getenv(crashAt); at != "" {
 		os.Exit(serveAndCrash(at))
 	}
-	if where := os.Getenv(rushStore); where != "" {
-		os.Exit(rushUntilKilled(where))
+	if at, there := os.LookupEnv(loadCrash); there {
+		os.Exit(loadAndCrash(at))
 	}
 	testscript.Main(m, map[string]func(){"hashtill": main})
 }
@@ -51,17 +53,62 @@ func serveAndCrash(at string) int {
 	return 1
 }
 
+// loadCrash, in the environment of this test's binary, makes it hashtill itself, but
+// where demo --load would be called, on a store that kills the process: "before commit
+// 7", "after lease 3", or "" for never.
+const loadCrash = "LOAD_CRASH"
+
+func loadAndCrash(at string) int {
+	ctx := context.Background()
+	environ := slices.DeleteFunc(os.Environ(), func(e string) bool { return !strings.HasPrefix(e, envPrefix) })
+	c := &crashing{}
+	var when, what string
+	if fmt.Sscan(at, &when, &what, &c.at); what == "" {
+		return run(ctx, os.Args[1:], environ, os.Stdout, os.Stderr)
+	}
+	c.before, c.atLease = when == "before", what == "lease"
+	var call cli
+	parser, err := kong.New(&call)
+	if err == nil {
+		_, err = parser.Parse(os.Args[1:])
+	}
+	if err == nil {
+		e := &env{ctx: ctx, environ: environ, out: os.Stdout, err: os.Stderr, config: call.Config}
+		err = call.Demo.loadConfigured(e, func(st store.Store) store.Store { c.Store = st; return c })
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return exitFailed
+}
+
 // crashing is a store under which the process dies, as by kill -9.
 type crashing struct {
 	store.Store
 	commits atomic.Int64
 	at      int64
 	before  bool
+
+	atLease bool // count leases that hand something out, and not commits
+	leases  atomic.Int64
+}
+
+// Lease counts those that hand something out; before one it cannot know.
+func (c *crashing) Lease(ctx context.Context, now, until time.Time, limit int) ([]store.Lease, error) {
+	if c.atLease && c.before && c.leases.Load() == c.at-1 {
+		die()
+	}
+	leases, err := c.Store.Lease(ctx, now, until, limit)
+	if c.atLease && len(leases) > 0 && c.leases.Add(1) == c.at {
+		die()
+	}
+	return leases, err
 }
 
 // Commit counts those of purchases: the others come as time passes.
 func (c *crashing) Commit(ctx context.Context, change store.Change) error {
 	if len(change.Put) > 0 && (strings.HasPrefix(change.Put[0].Key, "held/") || strings.HasPrefix(change.Put[0].Key, "cursor/")) {
+		return c.Store.Commit(ctx, change)
+	}
+	if c.atLease {
 		return c.Store.Commit(ctx, change)
 	}
 	n := c.commits.Add(1)

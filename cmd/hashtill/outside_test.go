@@ -42,15 +42,35 @@ func newOutside(t *testing.T, api string) *outside { return newOutsideOn(t, api,
 // newOutsideOn has hashtill serve use a store that is there; "" is a file of its own.
 func newOutsideOn(t *testing.T, api, where string) *outside {
 	t.Helper()
+	return newOutsideHearing(t, api, "stream", where)
+}
+
+// webhookURL is where X reaches hashtill serve: a proxy that speaks HTTPS takes what comes
+// there to where it listens.
+const webhookURL = "https://shop.example/x/webhook"
+
+// A proxy brings what is sent to anybody to one address instead.
+type proxy string
+
+func (p proxy) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", string(p)
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// newOutsideHearing has hashtill serve hear in one of the ways of x.hear.
+func newOutsideHearing(t *testing.T, api, hear, where string) *outside {
+	t.Helper()
 	w := &outside{t: t}
-	var err error
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.x, err = xtest.Start(xtest.Options{Classic: api == "v1.1", Limits: map[string]int{"POST /2/tweets": 1000}})
+	listen, err := freeAddress("127.0.0.1:0")
+	must(err)
+	w.x, err = xtest.Start(xtest.Options{Classic: api == "v1.1", Limits: map[string]int{"POST /2/tweets": 1000, "GET /2/tweets/search/stream/rules": 1 << 20}, Deliver: proxy(listen)})
 	must(err)
 	t.Cleanup(func() { w.x.Close() })
 	w.stripe, err = stripetest.Start(stripetest.Options{})
@@ -67,8 +87,6 @@ func newOutsideOn(t *testing.T, api, where string) *outside {
 		must(os.WriteFile(path, []byte(text), 0o600))
 		return path
 	}
-	listen, err := freeAddress("127.0.0.1:0")
-	must(err)
 	creds := w.x.Credentials(w.bot.ID)
 	where = cmp.Or(where, "sqlite:"+filepath.Join(dir, "hashtill.db"))
 	w.config = write("hashtill.yaml", fmt.Sprintf(`
@@ -79,15 +97,15 @@ archive: %s
 offers: %s
 thanks: bare
 keys_file: %s
-x: {api: %[17]s, api_url: %[6]q, stream_url: %[6]q, consumer_key_file: %[7]s, consumer_secret_file: %s, access_token_file: %s, access_secret_file: %s, bearer_token_file: %s}
-stripe: {api_url: %q, key_file: %s, webhook_secret_file: %s}
+x: {api: %[17]s, api_url: %[6]q, stream_url: %[6]q, consumer_key_file: %[7]s, consumer_secret_file: %s, access_token_file: %s, access_secret_file: %s, bearer_token_file: %s, hear: %[18]s, poll_every: 3s, webhook_url: %[19]q}
+stripe: {api_url: %[12]q, key_file: %s, webhook_secret_file: %s}
 smtp: {host: %q, port: %d, tls: none}
 mail: {from: shop@mail.example}
 `, listen, where, filepath.Join(dir, "archive"),
 		write("offers.yaml", "- {tag: BuyTee, title: Tour T-shirt, seller: Example Records, price: 149.99, currency: USD, stock: 1000}"),
 		write("keys", confirm.NewKeys()), w.x.URL(),
 		write("ck", creds.ConsumerKey), write("cs", creds.ConsumerSecret), write("at", creds.Token), write("as", creds.TokenSecret),
-		write("bearer", w.x.Bearer()), w.stripe.URL(), write("stripe", w.stripe.Key()), write("whsec", w.stripe.WebhookSecret()), w.smtp.Host(), w.smtp.Port(), api))
+		write("bearer", w.x.Bearer()), w.stripe.URL(), write("stripe", w.stripe.Key()), write("whsec", w.stripe.WebhookSecret()), w.smtp.Host(), w.smtp.Port(), api, hear, webhookURL))
 
 	cfg, err := Load(w.config, nil)
 	must(err)
@@ -118,6 +136,28 @@ func (w *outside) register(handle, email string) xtest.Account {
 		w.t.Fatalf("buyer add: %d %s", code, out.String())
 	}
 	return account
+}
+
+// untilReady waits until hashtill serve says that it hears what is posted.
+func (w *outside) untilReady(ctx context.Context) {
+	w.t.Helper()
+	cfg, err := Load(w.config, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.poll(ctx, "hashtill serve does not become ready", func() bool {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, cfg.PublicURL+"/readyz", nil)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		lines, err := io.ReadAll(resp.Body)
+		return err == nil && resp.StatusCode == http.StatusOK && strings.Contains(string(lines), "x: listening\n")
+	})
 }
 
 // listening says whether the bot hears what is posted now.

@@ -111,8 +111,9 @@ follows within seconds.
 
   hashtill offer import offers.yaml
 
-offers.yaml:
+A catalogue file:
 
+  # offers.yaml
   - tag: BuyTee               # the hashtag
     title: Tour T-shirt
     seller: Example Records

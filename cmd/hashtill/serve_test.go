@@ -15,21 +15,23 @@ import (
 )
 
 // hashtill serve, told by its configuration alone where X, Stripe and the mail
-// server are, completes a purchase: over API v2 and in the classic shape.
+// server are, completes a purchase: by every way of hearing over API v2, and in the
+// classic shape. What it logs is for an operator's eyes: nothing secret, nothing to worry
+// about where all went well, and nothing again and again.
 func TestServeCompletesAPurchase(t *testing.T) {
-	for _, api := range []string{"v2", "v1.1"} {
-		t.Run(api, func(t *testing.T) {
-			w := newOutside(t, api)
-			ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	for _, how := range []struct{ api, hear string }{
+		{"v2", "stream"}, {"v2", "activity"}, {"v2", "webhook"}, {"v2", "poll"}, {"v1.1", "stream"},
+	} {
+		t.Run(how.api+" "+how.hear, func(t *testing.T) {
+			w := newOutsideHearing(t, how.api, how.hear, "")
+			ctx, stop := context.WithTimeout(t.Context(), 60*time.Second)
 			defer stop()
 			var log strings.Builder
 			code := make(chan int)
 			serving, end := context.WithCancel(ctx)
 			go func() { code <- run(serving, []string{"serve", "--config", w.config}, nil, &log, &log) }()
 
-			if err := w.x.WaitStream(ctx); err != nil {
-				t.Fatal(err)
-			}
+			w.untilReady(ctx)
 			wish, err := w.x.Post(w.buyer.ID, "@hashtill #BuyTee, please", xtest.PostOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -60,10 +62,14 @@ func TestServeCompletesAPurchase(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, secret := range []string{buyerEmail, w.stripe.Key(), w.x.Bearer(), path.Base(address)} {
+			creds := w.x.Credentials(w.bot.ID)
+			for _, secret := range []string{buyerEmail, w.stripe.Key(), w.x.Bearer(), creds.ConsumerSecret, creds.Token, creds.TokenSecret, path.Base(address)} {
 				if strings.Contains(log.String(), secret) {
 					t.Errorf("the log holds %q:\n%s", secret, log.String())
 				}
+			}
+			if strings.Contains(log.String(), "level=WARN") || strings.Contains(log.String(), "level=ERROR") || strings.Count(log.String(), "\n") > 25 {
+				t.Errorf("the log of a day without trouble:\n%s", log.String())
 			}
 		})
 	}

@@ -131,6 +131,7 @@ func newStage(ctx context.Context, listen string, log *slog.Logger) (_ *stage, e
 	cfg.X.SignIn, cfg.X.ClientID, cfg.X.ClientSecret = "oauth2", "demo-app", Secret(clientSecret)
 	cfg.X.AuthorizeURL = s.x.URL() + "/i/oauth2/authorize"
 	cfg.Stripe.APIURL, cfg.Stripe.Key = s.stripe.URL(), Secret(s.stripe.Key())
+	cfg.Stripe.Rate, cfg.Stripe.EndpointRate = 1_000_000, 1_000_000 // the stand-in takes what comes
 	cfg.SMTP.Host, cfg.SMTP.Port, cfg.SMTP.TLS = s.smtp.Host(), s.smtp.Port(), "none"
 	cfg.SMTP.Username, cfg.SMTP.Password = "demo", Secret(mailPassword)
 	cfg.Mail.From = "Demo Records <shop@demo.example>"

@@ -1,57 +1,15 @@
 package main
 
 import (
-	"context"
 	"database/sql"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
-	"hashtill/offers"
 	"hashtill/store/redis/redistest"
 )
-
-// rushFor lets a rush go on for so many answers.
-func rushFor(t *testing.T, where string, answers int, meanwhile func()) {
-	t.Helper()
-	cfg := Default()
-	cfg.Store = where
-	st, err := openStore(t.Context(), cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	enough := make(chan struct{})
-	acks := make(chan struct{})
-	go func() {
-		defer close(enough)
-		for range answers {
-			<-acks
-		}
-	}()
-	r, err := newRush(t.Context(), st, "rush", func(offers.ID, offers.State) {
-		select {
-		case acks <- struct{}{}:
-		case <-enough:
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-	ended := make(chan struct{})
-	go func() { defer close(ended); r.run(ctx) }()
-	<-enough
-	if meanwhile != nil {
-		meanwhile()
-	}
-	stop()
-	<-ended
-}
 
 // command runs hashtill, which must succeed.
 func command(t *testing.T, environ []string, args ...string) string {
@@ -69,7 +27,7 @@ var rows = regexp.MustCompile(`(\d+ records, \d+ counts and \d+ effects)`)
 func TestStoreCopy(t *testing.T) {
 	dir := t.TempDir()
 	from := "sqlite:" + filepath.Join(dir, "from.db")
-	rushFor(t, from, 300, nil)
+	loadFor(t, from, 2000, nil)
 	cluster := redistest.StartCluster(t, 3, 0, nil)
 	way := []string{from, redistest.Start(t, nil).URL(), cluster.URL(), "sqlite:" + filepath.Join(dir, "to.db")}
 	first := ""
@@ -96,7 +54,7 @@ func TestStoreCopy(t *testing.T) {
 func TestStoreBackup(t *testing.T) {
 	dir := t.TempDir()
 	where, to := "sqlite:"+filepath.Join(dir, "hashtill.db"), filepath.Join(dir, "backup.db")
-	rushFor(t, where, 200, func() {
+	loadFor(t, where, 1500, func() {
 		if said := command(t, []string{"HASHTILL_STORE=" + where}, "store", "backup", to); !strings.Contains(said, "checked") {
 			t.Error(said)
 		}
@@ -112,7 +70,7 @@ func TestStoreBackup(t *testing.T) {
 	var paid, minor int
 	var currency, title string
 	err = db.QueryRow(`SELECT count(*), sum(total_minor), min(currency), min(title) FROM purchase WHERE state = 'paid'`).Scan(&paid, &minor, &currency, &title)
-	if err != nil || paid == 0 || minor != 100*paid || currency != "USD" || !strings.HasPrefix(title, "Rush") {
+	if err != nil || paid == 0 || minor != 100*paid || currency != "USD" || !strings.HasPrefix(title, "Load") {
 		t.Errorf("%d paid, %d %s, %q, %v", paid, minor, currency, title, err)
 	}
 	var empty int
@@ -131,7 +89,7 @@ func TestStoreRestore(t *testing.T) {
 	dir := t.TempDir()
 	path, backup := filepath.Join(dir, "hashtill.db"), filepath.Join(dir, "backup.db")
 	environ := []string{"HASHTILL_STORE=sqlite:" + path}
-	rushFor(t, "sqlite:"+path, 100, func() { command(t, environ, "store", "backup", backup) })
+	loadFor(t, "sqlite:"+path, 800, func() { command(t, environ, "store", "backup", backup) })
 	before := command(t, []string{"HASHTILL_STORE=sqlite:" + backup}, "purchase", "list", "--json")
 	// As a kill leaves it: a log beside the file.
 	if err := os.WriteFile(path+"-wal", []byte("a log that belongs to the old file"), 0o600); err != nil {
