@@ -34,8 +34,9 @@ func (s *Shop) OnAnswer(act func(ctx context.Context, a Answer, again bool) erro
 func needed(p Purchase, e Effect) bool {
 	switch e.Kind {
 	case Reply:
-		// A code that goes by mail needs no reply, and the invitation had its own.
-		return p.State == Asked && !p.CodeByMail || p.State == Invited || p.State == Refused
+		// A code that goes by mail needs no reply. The invitation was one, or may have been:
+		// why it came to nothing goes by mail.
+		return p.State == Asked && !p.CodeByMail || p.State == Invited || p.State == Refused && p.Moves == 1
 	case MailCode:
 		return p.State == Asked
 	case Prepare:
@@ -111,7 +112,7 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return err
 	}
 	if !needed(p, e) || !b.Stopped.IsZero() && speaks(e.Kind) {
-		_, err = s.move(ctx, p.ID, Event{Kind: EffectDone}, settle, s.Now())
+		_, err = s.moveOn(ctx, p, Event{Kind: EffectDone}, settle, s.Now())
 		return err
 	}
 	if e.Kind == Charge {
@@ -127,7 +128,7 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	// What happened outside is written down even when the time to do it is over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
-	_, err = s.move(ctx, p.ID, ev, settle, s.Now())
+	_, err = s.moveOn(ctx, p, ev, settle, s.Now())
 	return asRefusal(err)
 }
 
@@ -195,7 +196,7 @@ func (s *Shop) performDeadline(ctx context.Context, l store.Lease, p Purchase) e
 	case p.State.Ended():
 		return s.performRetire(ctx, l, p, now)
 	}
-	_, err := s.move(ctx, p.ID, ev, &store.Settle{ID: l.ID, Try: l.Try}, now)
+	_, err := s.moveOn(ctx, p, ev, &store.Settle{ID: l.ID, Try: l.Try}, now)
 	return err
 }
 
@@ -211,7 +212,7 @@ func (s *Shop) performFile(ctx context.Context, settle *store.Settle, p Purchase
 	if err != nil {
 		return err
 	}
-	_, err = s.move(ctx, p.ID, ev, settle, s.Now())
+	_, err = s.moveOn(ctx, p, ev, settle, s.Now())
 	if errors.Is(err, ErrNotFound) {
 		// The buyer was erased meanwhile, and the note came too late to go with them.
 		if _, removeErr := s.remove(ctx, p.Buyer.Shard(), ownKey(p.Buyer, p.ID)); removeErr != nil {

@@ -376,9 +376,26 @@ func (s *Shop) eachOwn(ctx context.Context, a Account, see func(Purchase) error)
 // settled in the same commit, whatever the answer.
 func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, now time.Time) (Purchase, error) {
 	var before Purchase
-	first := ev.Kind == WishHeard // usually new: its commit finds out
+	if ev.Kind != WishHeard { // usually new: its commit finds out
+		var err error
+		if before, err = s.Purchase(ctx, id); err != nil {
+			return Purchase{}, err
+		}
+	}
+	before.ID = id
+	return s.moveOn(ctx, before, ev, settle, now)
+}
+
+// moveOn is move, from a purchase as it was read a while ago. Whether it still is so is
+// looked at by the commit: nobody has to read it once more for that.
+func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *store.Settle, now time.Time) (Purchase, error) {
+	id := before.ID
+	if before.State == New {
+		before = Purchase{}
+	}
+	stale := false
 	for nonce, races := 0, 0; races < maxRaces; races++ {
-		if !first {
+		if stale {
 			var err error
 			if before, err = s.Purchase(ctx, id); err != nil {
 				return Purchase{}, err
@@ -391,6 +408,9 @@ func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, 
 		c, err := s.change(ctx, before, &after, owe, settle, nonce)
 		if err != nil {
 			return Purchase{}, err
+		}
+		if len(c.Put) == 0 && before.State != New {
+			c.Check = append(c.Check, store.Check{Key: purchaseKey(id), Version: before.version})
 		}
 		if len(c.Put) == 0 && settle == nil {
 			return after, refusal
@@ -411,7 +431,7 @@ func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, 
 		case guard.Err == store.ErrBound:
 			ev.Reason = LimitReached
 		case guard.Key == purchaseKey(id):
-			first = false
+			stale = true
 		case guard.Key == erasedKey(id):
 			return Purchase{}, &Refusal{BuyerStopped}
 		case strings.HasPrefix(guard.Key, "code/"):

@@ -517,3 +517,39 @@ func TestOfferFitsItsKeys(t *testing.T) {
 		}
 	}
 }
+
+// The invitation may be out although its answer was lost. What becomes of the wish when
+// its buyer registers is then told by mail, and not in public once more.
+func TestInvitedAreAnsweredOnce(t *testing.T) {
+	s := newShop(t, tee(5, 5))
+	s.with[Reply] = func(j Job) (Event, error) {
+		if j.Purchase.State != Invited {
+			t.Errorf("a reply to a purchase that is %s", j.Purchase.State)
+		}
+		return Event{}, errors.New("no answer")
+	}
+	p := s.wish(1, "1")
+	leases, err := s.st.Lease(t.Context(), s.now, s.now.Add(time.Minute), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range leases {
+		if err := s.Perform(t.Context(), l); (err != nil) != (l.Kind == string(Reply)) {
+			t.Fatalf("%s: %v", l.ID, err)
+		}
+	}
+	over := tee(5, 5)
+	over.Closes = s.now
+	if err := s.PutOffer(t.Context(), over); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.register(1)
+	s.now = s.now.Add(time.Hour) // the lease has run out
+	s.settle()
+	if p = s.is(p.ID, Refused); p.Reason != OfferClosed || s.calls[Effect{Kind: MailReason, Purchase: p.ID, Reason: OfferClosed}.ID()] != 1 {
+		t.Errorf("refused for %s, calls %v", p.Reason, s.calls)
+	}
+}

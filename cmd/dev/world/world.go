@@ -195,7 +195,6 @@ func (w *world) heal() {
 	w.stripe.heal()
 	// Somebody looks at the books, as serve does each hour.
 	w.after(10*time.Minute, nil, w.books)
-	w.after(20*time.Minute, nil, w.books)
 }
 
 func (w *world) notes(format string, args ...any) {
