@@ -91,7 +91,7 @@ func (n *Network) keepWebhook(ctx context.Context) (string, error) {
 	}
 	var made struct{ Data hook }
 	if err := n.call(ctx, asApp, http.MethodPost, webhooksPath, nil, map[string]string{"url": n.cfg.WebhookURL}, &made); err != nil {
-		return "", fmt.Errorf("register the webhook: %w", err)
+		return "", fmt.Errorf("register the webhook: %w; X asks %s for an answer first: it has to be reached from outside, and lead here", err, n.cfg.WebhookURL)
 	}
 	if made.Data.ID == "" {
 		return "", errors.New("x: POST /2/webhooks: the answer names no webhook")

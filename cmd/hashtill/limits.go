@@ -30,8 +30,7 @@ func readLimits(prefix, purchase, day, month string) (offers.Limits, error) {
 const noLimit = "none"
 
 type buyerLimitCmd struct {
-	Account  string  `required:"" help:"The account's number on the network, not the handle."`
-	Network  string  `default:"x" help:"The network."`
+	whose
 	Purchase *string `help:"For one purchase, such as \"50.00 USD\"; none takes it away."`
 	Day      *string `help:"For a day."`
 	Month    *string `help:"For a month."`
@@ -53,7 +52,7 @@ no limit for a day or a month, and the shop neither, is not counted.
 // Run sets and shows.
 func (c buyerLimitCmd) Run(e *env) error {
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		account := offers.Account{Network: c.Network, ID: c.Account}
+		account := c.account()
 		b, err := shop.Buyer(e.ctx, account)
 		if err != nil {
 			return err
@@ -95,10 +94,9 @@ func (c buyerLimitCmd) Run(e *env) error {
 }
 
 type buyerQuietCmd struct {
-	Account string `required:"" help:"The account's number on the network, not the handle."`
-	Network string `default:"x" help:"The network."`
-	Hours   string `arg:"" optional:"" help:"Such as 22:00-07:00; off takes them away. Left out, it shows them."`
-	Zone    string `arg:"" optional:"" help:"Of the IANA list, such as Europe/Paris."`
+	whose
+	Hours string `arg:"" optional:"" help:"Such as 22:00-07:00; off takes them away. Left out, it shows them."`
+	Zone  string `arg:"" optional:"" help:"Of the IANA list, such as Europe/Paris."`
 }
 
 // Help is the rest of the help text.
@@ -121,7 +119,7 @@ func (c buyerQuietCmd) Run(e *env) error {
 		}
 	}
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		account := offers.Account{Network: c.Network, ID: c.Account}
+		account := c.account()
 		if c.Hours != "" {
 			if err := shop.SetQuiet(e.ctx, account, q, time.Now()); err != nil {
 				return notFound(err)
@@ -137,8 +135,7 @@ func (c buyerQuietCmd) Run(e *env) error {
 }
 
 type buyerFreezeCmd struct {
-	Account string `required:"" help:"The account's number on the network, not the handle."`
-	Network string `default:"x" help:"The network."`
+	whose
 }
 
 // Help is the rest of the help text.
@@ -154,7 +151,7 @@ no post of "start" takes it back: whoever has got hold of the account cannot.
 // Run freezes.
 func (c buyerFreezeCmd) Run(e *env) error {
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		account := offers.Account{Network: c.Network, ID: c.Account}
+		account := c.account()
 		if err := shop.Freeze(e.ctx, account, offers.ByShop, time.Now()); err != nil {
 			return err
 		}
@@ -164,8 +161,7 @@ func (c buyerFreezeCmd) Run(e *env) error {
 }
 
 type buyerUnfreezeCmd struct {
-	Account string `required:"" help:"The account's number on the network, not the handle."`
-	Network string `default:"x" help:"The network."`
+	whose
 }
 
 // Help is the rest of the help text.
@@ -176,7 +172,7 @@ func (buyerUnfreezeCmd) Help() string {
 // Run unfreezes.
 func (c buyerUnfreezeCmd) Run(e *env) error {
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		account := offers.Account{Network: c.Network, ID: c.Account}
+		account := c.account()
 		if err := shop.Unfreeze(e.ctx, account, offers.ByShop, time.Now()); err != nil {
 			return err
 		}

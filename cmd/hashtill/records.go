@@ -255,9 +255,26 @@ func (buyerListCmd) Run(e *env) error {
 	})
 }
 
+// whose is the account that a command is about.
+type whose struct {
+	Account string `required:"" help:"The account's number on the network, not the handle; x:783214 will do."`
+	Network string `default:"x" help:"The network."`
+}
+
+// Validate implements what kong asks of a command's flags.
+func (w whose) Validate() error {
+	if id := w.account().ID; w.Network == "x" && strings.Trim(id, "0123456789") != "" {
+		return fmt.Errorf("--account: %q is no account's number: X's have digits alone, and a handle is none, since handles change hands", id)
+	}
+	return nil
+}
+
+func (w whose) account() offers.Account {
+	return offers.Account{Network: w.Network, ID: strings.TrimPrefix(w.Account, w.Network+":")}
+}
+
 type buyerAddCmd struct {
-	Account  string `required:"" help:"The account's number on the network, not the handle."`
-	Network  string `default:"x" help:"The network."`
+	whose
 	Handle   string `help:"The handle, for people to read."`
 	Email    string `required:"" help:"Where the links go. You have made sure that it is theirs."`
 	Customer string `required:"" help:"Stripe's customer (cus_…)."`
@@ -279,7 +296,7 @@ func (buyerAddCmd) Help() string {
 // Run adds.
 func (c buyerAddCmd) Run(e *env) error {
 	b := offers.Buyer{
-		Account: offers.Account{Network: c.Network, ID: c.Account}, Handle: c.Handle, Email: offers.Email(c.Email), Lang: c.Lang,
+		Account: c.account(), Handle: c.Handle, Email: offers.Email(c.Email), Lang: c.Lang,
 		Customer: c.Customer, Cards: []offers.Card{{ID: c.Card, Brand: c.Brand, Last4: c.Last4}}, Address: c.Address,
 	}
 	if err := b.Validate(); err != nil {
@@ -295,8 +312,7 @@ func (c buyerAddCmd) Run(e *env) error {
 }
 
 type buyerEraseCmd struct {
-	Account string `required:"" help:"The account's number on the network, not the handle."`
-	Network string `default:"x" help:"The network."`
+	whose
 }
 
 // Help is the rest of the help text.
@@ -315,10 +331,10 @@ archive names, on the machine that this runs on.
 // Run erases.
 func (c buyerEraseCmd) Run(e *env) error {
 	return e.withShop(false, func(cfg Config, shop *offers.Shop) error {
-		account := offers.Account{Network: c.Network, ID: c.Account}
+		account := c.account()
 		erased, err := shop.Erase(e.ctx, account, time.Now())
 		if err == nil && erased == (offers.Erased{}) {
-			return usageError{fmt.Errorf("there is nothing of %s here: is it the account's number, and not its handle? (hashtill buyer list)", account)}
+			return usageError{fmt.Errorf("there is nothing of %s here; who is, tells hashtill buyer list", account)}
 		}
 		fmt.Fprintf(e.out, "%d purchases and %d records are erased\n", erased.Purchases, erased.Records)
 		if erased.Customer == "" {
