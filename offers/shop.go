@@ -46,6 +46,12 @@ type Settings struct {
 
 	// Owing is called after each commit that owes something, to wake the outbox.
 	Owing func()
+
+	// Moved is called after each commit of this Shop that moved a purchase, with it as it
+	// was and as it is now; where the purchase is new, before is zero. It is called by
+	// whoever moved the purchase, many at a time: it must be quick, and change neither. Nil:
+	// nobody is told. A commit whose answer was lost is not told either.
+	Moved func(before, after Purchase)
 }
 
 // A Shop takes what happens, decides by [Step], and commits the decision with all
@@ -516,7 +522,7 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 	return c, nil
 }
 
-// committed tells the log and the outbox.
+// committed tells the log, whoever follows the moves, and the outbox.
 func (s *Shop) committed(ctx context.Context, before, after Purchase, ev Event, c store.Change) {
 	if after.Moves != before.Moves {
 		line := []slog.Attr{slog.String("purchase", string(after.ID)), slog.String("offer", after.Offer),
@@ -529,6 +535,9 @@ func (s *Shop) committed(ctx context.Context, before, after Purchase, ev Event, 
 			line = append(line, slog.String("reason", string(after.Reason)))
 		}
 		s.Log.LogAttrs(ctx, slog.LevelInfo, "purchase", line...)
+		if s.Moved != nil {
+			s.Moved(before, after)
+		}
 	}
 	s.tellOperator(ctx, before, after)
 	s.owing(c)

@@ -29,6 +29,8 @@ type Config struct {
 	Offers    string `yaml:"offers"`
 	Thanks    string `yaml:"thanks"`
 
+	MetricsListen string `yaml:"metrics_listen"`
+
 	Keys     Secret `yaml:"-"`
 	KeysFile string `yaml:"keys_file"`
 
@@ -308,6 +310,11 @@ func (c Config) Validate() error {
 	address("stripe.api_url", c.Stripe.APIURL)
 	if c.Listen == "" {
 		bad("listen: an address such as localhost:8080 is needed")
+	}
+	if c.MetricsListen != "" {
+		if err := validListen(c.MetricsListen); err != nil {
+			bad("metrics_listen: %q %w", c.MetricsListen, err)
+		}
 	}
 	oneOf("thanks", c.Thanks, "off", "bare", "product")
 	oneOf("x.api", c.X.API, "v2", "v1.1")

@@ -361,7 +361,7 @@ func (c demoCmd) loadConfigured(e *env, under func(store.Store) store.Store) (er
 	if err != nil {
 		return toMend(err)
 	}
-	defer s.listen.Close()
+	defer s.unlisten()
 	return c.load(e, s)
 }
 

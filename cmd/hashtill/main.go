@@ -18,6 +18,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"hashtill/cmd/hashtill/bench"
 	"hashtill/confirm"
 	"hashtill/offers"
 	"hashtill/store"
@@ -63,7 +64,8 @@ type cli struct {
 	Store    storeCmd    `cmd:"" help:"Check, copy and back up what is kept."`
 	Keys     keysCmd     `cmd:"" help:"Make the keys that sign links and make codes."`
 
-	Reconcile reconcileCmd `cmd:"" help:"Hold Stripe's payments to the store."`
+	Reconcile reconcileCmd  `cmd:"" help:"Hold Stripe's payments to the store."`
+	Bench     bench.Command `cmd:"" help:"Measure how fast it is on this machine."`
 }
 
 // run is main without the process: it returns the exit code.
@@ -86,7 +88,7 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) (co
 		return exited
 	}
 	if err == nil {
-		err = call.Run(&env{ctx: ctx, environ: environ, out: out, err: errOut, config: c.Config})
+		err = call.Run(&env{ctx: ctx, environ: environ, out: out, err: errOut, config: c.Config}, bench.Run{Ctx: ctx, Out: out, Err: errOut})
 	} else {
 		err = usageError{fmt.Errorf("%w (see hashtill --help)", err)}
 	}

@@ -42,6 +42,8 @@ type system struct {
 	audit  *auditor
 	pages  *http.Server
 	listen net.Listener
+
+	metrics *metrics // nil: there are none
 }
 
 // openStore opens what the key store names. A store that does not answer has failed;
@@ -215,7 +217,26 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	if s.listen, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
+	if cfg.MetricsListen != "" {
+		var spent func() x.Spending
+		if priced, ok := network.(*x.Network); ok {
+			spent = priced.Spent
+		}
+		if s.metrics, err = newMetrics(s, cfg.MetricsListen, spent); err != nil {
+			s.unlisten()
+			return nil, err
+		}
+		shop.Moved = s.metrics.count
+	}
 	return s, nil
+}
+
+// unlisten closes what open listens at. Where the system has run, it is closed already.
+func (s *system) unlisten() {
+	s.listen.Close()
+	if s.metrics != nil {
+		s.metrics.listen.Close()
+	}
 }
 
 func stripeConfig(cfg Config, log *slog.Logger, now func() time.Time) stripe.Config {
@@ -277,18 +298,11 @@ func (s *system) run(ctx context.Context) error {
 	g.Go(func() error { return s.bot.Run(ctx) })
 	g.Go(func() error { s.watchPayments(ctx); return nil })
 	g.Go(func() error { s.audit.run(ctx); return nil })
-	g.Go(func() error {
-		if err := s.pages.Serve(s.listen); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	g.Go(func() error {
-		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		return s.pages.Shutdown(ctx)
-	})
+	serveUntil(ctx, g, s.pages, s.listen)
+	if s.metrics != nil {
+		serveUntil(ctx, g, s.metrics.server, s.metrics.listen)
+		s.log.Info("serving metrics", "listen", s.metrics.listen.Addr().String())
+	}
 	g.Go(func() error {
 		tick := time.NewTicker(refreshEvery)
 		defer tick.Stop()
@@ -313,6 +327,22 @@ func (s *system) run(ctx context.Context) error {
 	err := g.Wait()
 	s.log.Info("stopped", "err", err)
 	return err
+}
+
+// serveUntil has a server of the group answer until ctx ends, and then what is under way.
+func serveUntil(ctx context.Context, g *errgroup.Group, server *http.Server, l net.Listener) {
+	g.Go(func() error {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		return server.Shutdown(ctx)
+	})
 }
 
 // storeKind is what of the store's address may be logged: a URL can hold a password.

@@ -233,7 +233,7 @@ func (s *stage) pass(ctx context.Context, d time.Duration) error {
 func (s *stage) close() error {
 	var errs []error
 	if s.system != nil {
-		s.listen.Close() // where it has served, it is closed already
+		s.unlisten()
 		errs = append(errs, s.store.Close())
 	}
 	if s.x != nil {
