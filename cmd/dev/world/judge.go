@@ -50,6 +50,8 @@ func (w *world) judgeStep(p offers.Purchase) {
 		return // what follows may have been forgotten
 	case p.State == offers.Echoed && before.State == offers.Coded && !p.EchoedAt.Before(before.CodedAt.Add(w.times.Echo)):
 		w.violated("%s was confirmed when its code was not valid any more", v.name)
+	case p.State == offers.Confirmed && before.State != p.State && !before.MailedAt.IsZero() && !p.ConfirmedAt.Before(before.LinkEnds()):
+		w.violated("%s was confirmed when its link was not valid any more", v.name)
 	case before.State.Ended() && !p.State.Ended():
 		w.violated("%s has ended, and goes on", v.name)
 	case p.Moves < before.Moves:

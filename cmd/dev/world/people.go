@@ -310,6 +310,9 @@ func (m *post) arrives(a *mail, letter confirm.Mail) {
 
 func (v *want) clickTime(w *world) time.Duration {
 	if w.chance("late click", v.name) {
+		if v.dice.IntN(2) == 0 { // when it may not be swept yet
+			return between(v.dice, 15*time.Minute, 16*time.Minute)
+		}
 		return between(v.dice, 14*time.Minute+30*time.Second, 22*time.Minute)
 	}
 	return between(v.dice, 3*time.Second, 7*time.Minute)

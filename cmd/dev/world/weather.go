@@ -20,7 +20,7 @@ var weather = []kind{
 	{name: "died before a commit", often: 300}, {name: "died after a commit", often: 300}, {name: "died after a deed", often: 100},
 	{name: "died at any time", often: 1}, {name: "stalled beyond its lease", often: 400}, {name: "process frozen", often: 1},
 	{name: "listener replaced while it lived"},
-	{name: "woken late", often: 25}, {name: "clock jump", often: 1},
+	{name: "woken late", often: 12}, {name: "clock jump", often: 1},
 
 	{name: "store error before", often: 60}, {name: "store answer lost", often: 60}, {name: "store away", often: 1},
 	{name: "read failed", often: 200}, {name: "fail-over forgot commits", often: 1, memoryOnly: true},
@@ -38,7 +38,7 @@ var weather = []kind{
 
 	{name: "echo by another", often: 5}, {name: "code posted in words", often: 3}, {name: "late echo", often: 10}, {name: "late click", often: 8},
 	{name: "click by an old link", often: 10}, {name: "clicked twice", often: 5}, {name: "another card", often: 6},
-	{name: "cancelled in public", often: 15}, {name: "cancelled on the page", often: 15}, {name: "stop", often: 20}, {name: "stop and start", often: 3},
+	{name: "cancelled in public", often: 15}, {name: "cancelled on the page", often: 15}, {name: "stop", often: 12}, {name: "stop and start", often: 3},
 	{name: "registered later", often: 4}, {name: "frozen buyer", often: 20}, {name: "wish by a bot", often: 20},
 
 	{name: "offer edited", often: 2}, {name: "stock cut", often: 3}, {name: "offer closed", often: 6}, {name: "offer reopened", often: 2},
