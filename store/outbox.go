@@ -59,7 +59,7 @@ type Outbox struct {
 	Group func(kind string) string
 
 	Workers  int            // effects performed at once; 32
-	Share    int            // of them at most for one group of kinds, so that a slow one cannot hold up the others; three quarters of Workers
+	Share    int            // of them at most for one group of kinds, so that a slow one cannot hold up the others; three quarters of Workers. Others of it wait in hand
 	LeaseFor time.Duration  // how long one try may take; a minute
 	Poll     time.Duration  // how often to look for what fell due without a nudge; a second
 	Grace    time.Duration  // how long Run lets what is under way go on when it is to end; 10 seconds
@@ -71,9 +71,13 @@ type Outbox struct {
 	slots chan struct{} // holds one for each worker that is taken
 	all   sync.WaitGroup
 
+	drained chan struct{} // holds one when a group has no more waiting than its share any more
+
 	mu       sync.Mutex
-	inFlight int            // effects being performed or put off
-	busy     map[string]int // effects being performed, by group
+	inFlight int                  // effects in hand: waiting, being performed or put off
+	busy     map[string]int       // effects being performed, by group
+	waiting  map[string][]Lease   // effects in hand whose group is at its share
+	moved    map[string]time.Time // when an effect of a group came out of hand last
 	pending  map[pendingKey]pending
 	round    int64         // calls of Lease so far
 	idle     int64         // the last round that found nothing due while nothing was in flight
@@ -118,6 +122,9 @@ func (o *Outbox) init() {
 		o.nudge = make(chan struct{}, 1)
 		o.slots = make(chan struct{}, o.Workers)
 		o.busy = map[string]int{}
+		o.waiting = map[string][]Lease{}
+		o.moved = map[string]time.Time{}
+		o.drained = make(chan struct{}, 1)
 		o.pending = map[pendingKey]pending{}
 		o.news = make(chan struct{})
 	})
@@ -133,7 +140,8 @@ func (o *Outbox) Nudge() {
 	}
 }
 
-// InFlight is the number of effects that are being performed or put off.
+// InFlight is the number of effects that are in hand: being performed or put off, or
+// waiting because their group is at its share.
 func (o *Outbox) InFlight() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -201,6 +209,7 @@ func (o *Outbox) Turn(ctx context.Context) (found int, err error) {
 func (o *Outbox) leaseUntil(ctx, work context.Context) error {
 	failures := int64(0)
 	for {
+		o.hold(ctx)
 		free := o.takeWorkers(ctx)
 		if free == 0 {
 			return nil
@@ -237,7 +246,8 @@ func pause(ctx context.Context, nudge <-chan struct{}, d time.Duration) {
 }
 
 // takeWorkers waits for a free worker and takes all there are. It returns 0 when
-// ctx is done. Nothing is ever leased that must then wait for a worker.
+// ctx is done. Nothing is ever leased that must then wait for one, but for what its
+// group's share keeps waiting.
 func (o *Outbox) takeWorkers(ctx context.Context) int {
 	select {
 	case <-ctx.Done():
@@ -302,45 +312,114 @@ func (o *Outbox) tell() {
 	o.news = make(chan struct{})
 }
 
-// start gives a worker, taken already, its effect.
+// start gives a worker, taken already, its effect. An effect whose group has all the
+// workers that it may have waits in hand for one of them, which costs the store nothing:
+// when all that was crowded out was put off in the store, it came back half a second
+// later at best, and a burst of one kind had a shop with nothing else to do stand still
+// (hashtill bench buy went from 0.06 to 0.2 of what the store's bare commits allow). It
+// is given back where as many are waiting already, behind a service that has not answered
+// for a while.
 func (o *Outbox) start(work context.Context, l Lease) {
 	group := o.Group(l.Kind)
 	o.mu.Lock()
 	o.inFlight++
 	o.leased(l)
-	o.busy[group]++
-	crowded := o.busy[group] > o.Share
-	if crowded {
-		o.busy[group]--
+	crowded := o.busy[group] >= o.Share
+	if crowded && (len(o.waiting[group]) < o.Share || o.moves(group)) {
+		o.waiting[group] = append(o.waiting[group], l)
+		o.mu.Unlock()
+		<-o.slots
+		return
+	}
+	if !crowded {
+		o.busy[group]++
 	}
 	o.mu.Unlock()
 	o.all.Add(1)
 	o.Go(func() {
 		defer o.all.Done()
-		defer o.end(group, crowded)
 		if crowded {
+			defer o.end(group, crowded)
 			o.stepBack(work, l)
-		} else {
-			o.perform(work, l)
+			return
 		}
+		o.performAll(work, group, l)
 	})
 }
 
-// end gives the worker back, last of all: whoever takes it next must not find
+// movesWithin is how long ago an effect of a group may have ended for it to be worth a wait.
+const movesWithin = 100 * time.Millisecond
+
+// moves says that effects of a group are being done; o.mu is held.
+func (o *Outbox) moves(group string) bool {
+	at, ever := o.moved[group]
+	return ever && o.Now().Sub(at) < movesWithin
+}
+
+// hold waits while more wait in hand than their group's share, as long as they are being
+// done: what is leased next is probably more of them. Behind a slow service it waits no
+// longer than movesWithin.
+func (o *Outbox) hold(ctx context.Context) {
+	for {
+		o.mu.Lock()
+		full := false
+		for group, waiting := range o.waiting {
+			full = full || len(waiting) > o.Share && o.moves(group)
+		}
+		o.mu.Unlock()
+		if !full || ctx.Err() != nil {
+			return
+		}
+		pause(ctx, o.drained, movesWithin)
+	}
+}
+
+// performAll performs an effect, and what of its group has waited meanwhile.
+func (o *Outbox) performAll(work context.Context, group string, l Lease) {
+	o.perform(work, l)
+	for next, more := o.end(group, false); more; next, more = o.end(group, false) {
+		if next.Until.Sub(o.Now()) < o.LeaseFor/2 {
+			o.stepBack(work, next) // it has waited for too long to be given the time it may need
+		} else {
+			o.perform(work, next)
+		}
+	}
+}
+
+// end takes an effect out of hand. If another of its group waits, the worker goes on with
+// that. Else it gives the worker back, last of all: whoever takes it next must not find
 // this effect still counted.
-func (o *Outbox) end(group string, crowded bool) {
-	defer func() { <-o.slots }()
+func (o *Outbox) end(group string, crowded bool) (next Lease, more bool) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	if o.inFlight--; o.inFlight == 0 {
+		o.tell()
+	}
+	if !crowded {
+		o.moved[group] = o.Now()
+	}
+	if waiting := o.waiting[group]; !crowded && len(waiting) > 0 {
+		next, more = waiting[0], true
+		if o.waiting[group] = waiting[1:]; len(waiting) == 1 {
+			delete(o.waiting, group)
+		}
+		if len(waiting)-1 == o.Share {
+			select {
+			case o.drained <- struct{}{}:
+			default:
+			}
+		}
+		o.mu.Unlock()
+		return next, more
+	}
 	if !crowded {
 		o.busy[group]--
 		if o.busy[group] == 0 {
 			delete(o.busy, group)
 		}
 	}
-	if o.inFlight--; o.inFlight == 0 {
-		o.tell()
-	}
+	o.mu.Unlock()
+	<-o.slots
+	return next, false
 }
 
 // margin is kept between the end of Do's context and the end of the lease, for
@@ -348,18 +427,20 @@ func (o *Outbox) end(group string, crowded bool) {
 func (o *Outbox) margin() time.Duration { return min(o.LeaseFor/4, 5*time.Second) }
 
 func (o *Outbox) perform(work context.Context, l Lease) {
-	log := o.Log.With("effect", l.ID, "kind", l.Kind, "try", l.Try, "shard", l.Shard)
 	err := errors.New("the lease came too late to begin")
 	if left := l.Until.Sub(o.Now()) - o.margin(); left > 0 {
 		ctx, cancel := context.WithTimeout(work, left)
-		err = o.call(ctx, log, l)
+		err = o.call(ctx, l)
 		cancel()
 	}
 	if err == nil {
 		o.ended(l, time.Time{})
-		log.Debug("effect done")
+		if o.Log.Enabled(work, slog.LevelDebug) {
+			o.logOf(l).Debug("effect done")
+		}
 		return
 	}
+	log := o.logOf(l)
 	now := o.Now()
 	_, failed := unmark(l)
 	var due time.Time
@@ -378,11 +459,16 @@ func (o *Outbox) perform(work context.Context, l Lease) {
 	o.putOff(work, log, l, due, mark(err.Error(), failed, l.Try))
 }
 
+// logOf is the log with the names of an effect. It is made when there is a line to write.
+func (o *Outbox) logOf(l Lease) *slog.Logger {
+	return o.Log.With("effect", l.ID, "kind", l.Kind, "try", l.Try, "shard", l.Shard)
+}
+
 // call calls Do and turns a panic into an error.
-func (o *Outbox) call(ctx context.Context, log *slog.Logger, l Lease) (err error) {
+func (o *Outbox) call(ctx context.Context, l Lease) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			log.Error("panic in an effect", "panic", p, "stack", string(debug.Stack()))
+			o.logOf(l).Error("panic in an effect", "panic", p, "stack", string(debug.Stack()))
 			err = errors.New("panic: see the log")
 		}
 	}()
@@ -392,7 +478,7 @@ func (o *Outbox) call(ctx context.Context, log *slog.Logger, l Lease) (err error
 // stepBack puts off an effect whose group has all the workers that it may have, so
 // that this worker is free for another group. The note of its last failure stays.
 func (o *Outbox) stepBack(work context.Context, l Lease) {
-	log := o.Log.With("effect", l.ID, "kind", l.Kind, "try", l.Try, "shard", l.Shard)
+	log := o.logOf(l)
 	due := o.Now().Add(min(o.delay(l.Try), maxCrowdDelay))
 	log.Debug("effect put off: its kind is at its share of workers", "due", due)
 	text, failed := unmark(l)

@@ -562,6 +562,7 @@ func TestOutboxCrowdedKeepsNote(t *testing.T) {
 		now := time.Now()
 		rows := store.Rows{Effects: []store.Owed{
 			{Effect: store.Effect{ID: "first", Kind: "mail", Due: now.Add(-time.Second)}},
+			{Effect: store.Effect{ID: "next", Kind: "mail", Due: now.Add(-time.Second)}},
 			{Effect: store.Effect{ID: "second", Kind: "mail", Due: now}, Try: 20, Note: "mail server says 451"},
 		}}
 		if err := p.box.Store.Load(t.Context(), store.ShardOf("second"), rows); err != nil {
@@ -571,6 +572,54 @@ func TestOutboxCrowdedKeepsNote(t *testing.T) {
 		synctest.Wait()
 		p.wantCalls("first/1")
 		if o := p.owed("second"); o.Try != 21 || o.Note != "mail server says 451 [failed 20 of 21]" || o.Due.Sub(now) > 30*time.Second {
+			p.Errorf("it stands as %+v", o)
+		}
+	})
+}
+
+// A burst of one kind waits in hand for the workers that it may have: nothing of it is put
+// off, and no time is lost.
+func TestOutboxCrowdWaits(t *testing.T) {
+	quick := func(*post, context.Context, store.Lease) error { return nil }
+	withPost(t, func(o *store.Outbox) { o.Workers, o.Share = 8, 4 }, quick, func(p *post) {
+		p.owe("mail", "0", 0) // it is seen to be quick
+		p.box.Nudge()
+		synctest.Wait()
+		for i := 1; i < 200; i++ {
+			p.owe("mail", fmt.Sprint(i), 0)
+		}
+		began := time.Now()
+		p.box.Nudge()
+		synctest.Wait()
+		tries := map[string]int{}
+		for _, call := range p.calls() {
+			tries[call[strings.LastIndexByte(call, '/')+1:]]++
+		}
+		if len(p.calls()) != 200 || tries["1"] != 200 || time.Since(began) != 0 {
+			p.Errorf("after %v: %d performed, by their tries %v", time.Since(began), len(p.calls()), tries)
+		}
+	})
+}
+
+// Behind a service that hangs an effect waits until its lease is too short, and is then
+// given back: it has not failed.
+func TestOutboxCrowdWaitsTooLong(t *testing.T) {
+	hang := func(_ *post, ctx context.Context, _ store.Lease) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	withPost(t, func(o *store.Outbox) { o.Workers, o.Share = 2, 1 }, hang, func(p *post) {
+		p.owe("mail", "first", 0)
+		pass(time.Millisecond)
+		p.owe("mail", "second", 0)
+		p.box.Nudge()
+		synctest.Wait()
+		if p.wantCalls("first/1"); p.box.InFlight() != 2 {
+			p.Errorf("%d in hand", p.box.InFlight())
+		}
+		pass(55 * time.Second) // of the minute that a lease is
+		p.wantCalls("first/1")
+		if o := p.owed("second"); o.Try != 1 || o.Note != "[failed 0 of 1]" {
 			p.Errorf("it stands as %+v", o)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -109,6 +110,13 @@ func (w *writer) run() {
 	for j := range w.jobs {
 		if !j.take() {
 			continue
+		}
+		// Those who were answered a moment ago may want something next. The first of
+		// them would be sent alone, and all others would wait for its answer: they are
+		// let run as long as that brings more.
+		for n := -1; n < len(w.jobs); {
+			n = len(w.jobs)
+			runtime.Gosched()
 		}
 		b := newBatch(w.db, w.shard)
 		b.add(j)

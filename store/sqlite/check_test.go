@@ -42,7 +42,7 @@ func damagedFile(t *testing.T) (path string) {
 		t.Fatal(err)
 	}
 	for page := 20; page < 60; page++ {
-		copy(content[page*4096+16:], bytes.Repeat([]byte{0xee}, 200)) // where its cells are
+		copy(content[page*4096+8:], bytes.Repeat([]byte{0xee}, 200)) // where it says where its cells are
 	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestCheckFindsForeign(t *testing.T) {
 	other := raw(t, path)
 	for _, c := range []struct{ damage, repair, says string }{
 		{"PRAGMA application_id=7", "PRAGMA application_id=1215588716", "another program"},
-		{"PRAGMA user_version=99", "PRAGMA user_version=2", "version 99"},
+		{"PRAGMA user_version=99", "PRAGMA user_version=3", "version 99"},
 		{"UPDATE record SET version = 0 WHERE key = 'k:000007'", "UPDATE record SET version = 1", "record 'k:000007' of shard 5 is at version 0"},
 		{"UPDATE record SET shard = 64 WHERE key = 'k:000008'", "UPDATE record SET shard = 5", "record 'k:000008' of shard 64"},
 		{"INSERT INTO count VALUES (0, 'zero', 0)", "DELETE FROM count WHERE n = 0", "count 'zero' of shard 0 is 0"},

@@ -24,9 +24,8 @@ func (d *DB) Commit(ctx context.Context, c store.Change) error {
 }
 
 // apply looks at the guards and writes in the order of the contract. Every
-// statement carries its guard, and the savepoint around it takes back what was
-// written before a guard that fails, so that to everybody else all guards come
-// before the first write.
+// statement carries its guard, and the writer takes back what was written before a
+// guard that fails, so that to everybody else all guards come before the first write.
 func (w *writer) apply(c store.Change) error {
 	for _, p := range c.Check {
 		if err := w.check(c.Shard, p); err != nil {

@@ -20,14 +20,19 @@ import (
 // (https://www.sqlite.org/pragma.html#pragma_application_id).
 const applicationID = 0x4874696c
 
-//go:embed schema.sql
-var schema string
+var (
+	//go:embed schema.sql
+	schema string
+	//go:embed compact.sql
+	compact string
+)
 
 // migrations bring the schema forward: number i makes version i+1 of version i.
 // What has been released is never changed, only added to.
 var migrations = []string{
 	schema,
 	`DELETE FROM count WHERE n = 0`, // a count that comes back to 0 leaves nothing behind
+	compact,
 }
 
 // source is what the driver calls the file, set up by the pragmas.

@@ -2,7 +2,8 @@
 -- effects of package store. Nothing here knows what they are about.
 --
 -- Keys are TEXT for people's sake and are compared byte by byte (BINARY), so that
--- a range of keys is a prefix. The rows live in the trees of their keys.
+-- a range of keys is a prefix. The rows live in the trees of their keys; those of
+-- records and effects only until compact.sql.
 
 CREATE TABLE record (
     shard   INTEGER NOT NULL,

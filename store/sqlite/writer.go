@@ -16,13 +16,16 @@ const (
 	maxBatch = 1024
 	// maxBatchParts keeps a batch of large Changes from taking long.
 	maxBatchParts = 16 * maxBatch
+	// wary is for how many batches savepoints are set after a guard has failed:
+	// where one has failed others follow, as when something is sold out.
+	wary = 16
 )
 
 // A job is one call that writes. It either happens whole, within the writer's
 // transaction, or it is answered by an error.
 type job struct {
 	ctx   context.Context
-	do    func(w *writer) error // a *store.GuardError undoes this job alone, another error the batch
+	do    func(w *writer) error // a *store.GuardError undoes this job alone, another error the batch; it may be done anew
 	parts int                   // its size
 	taken atomic.Bool           // by the writer, or withdrawn by the caller: who is first decides
 	err   error
@@ -31,10 +34,12 @@ type job struct {
 
 // A writer owns the one connection that writes.
 type writer struct {
-	conn  *sql.Conn
-	stmts *statements
-	jobs  chan *job
-	ended chan struct{}
+	conn    *sql.Conn
+	stmts   *statements
+	jobs    chan *job
+	ended   chan struct{}
+	careful int   // for so many batches each job gets a savepoint
+	changed int64 // rows, by the job that is being done
 }
 
 func newWriter(conn *sql.Conn) *writer {
@@ -92,9 +97,13 @@ func (j *job) take() bool { return j.ctx.Err() == nil && j.taken.CompareAndSwap(
 // answers them when it is durable.
 func (w *writer) batch(j *job) {
 	batch := []*job{j}
+	w.careful = max(w.careful-1, 0)
 	err := w.exec("BEGIN IMMEDIATE")
 	for parts := 0; err == nil; j = batch[len(batch)-1] {
-		if err = w.do(j); err != nil {
+		if err = w.do(j); errors.Is(err, errUndo) {
+			err = w.anew(batch)
+		}
+		if err != nil {
 			break
 		}
 		if parts += j.parts; parts >= maxBatchParts || len(batch) == maxBatch {
@@ -143,23 +152,56 @@ func (w *writer) waiting() *job {
 	}
 }
 
-// do does one job in its savepoint. It returns an error only if the whole batch
-// has to be given up.
+// errUndo: a guard has failed after something was written, and there is no savepoint
+// to go back to.
+var errUndo = errors.New("to be undone")
+
+// do does one job. It returns an error only if the whole batch has to be given up, or
+// errUndo if it has to be done anew. Guards seldom fail, and SQLite keeps a copy of
+// each page that is written after a savepoint.
 func (w *writer) do(j *job) error {
-	if err := w.exec("SAVEPOINT job"); err != nil {
-		return err
+	careful := w.careful > 0
+	if careful {
+		if err := w.exec("SAVEPOINT job"); err != nil {
+			return err
+		}
 	}
+	w.changed = 0
 	j.err = j.do(w)
 	var guard *store.GuardError
+	failed := errors.As(j.err, &guard)
 	switch {
-	case errors.As(j.err, &guard):
+	case j.err != nil && !failed:
+		return j.err
+	case failed && w.changed > 0 && !careful:
+		return errUndo
+	case failed && w.changed > 0:
 		if err := w.exec("ROLLBACK TO job"); err != nil {
 			return err
 		}
-	case j.err != nil:
-		return j.err
+	}
+	if !careful {
+		return nil
 	}
 	return w.exec("RELEASE job")
+}
+
+// anew does the jobs of a batch again from its beginning, each in its savepoint. None
+// has been answered yet, so that it matters to nobody what another process has
+// written in between.
+func (w *writer) anew(batch []*job) error {
+	w.careful = wary
+	for _, query := range []string{"ROLLBACK", "BEGIN IMMEDIATE"} {
+		if err := w.exec(query); err != nil {
+			return err
+		}
+	}
+	for _, j := range batch {
+		if err := w.do(j); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exec runs a statement, which is prepared once and kept. The transaction belongs
@@ -179,7 +221,9 @@ func (w *writer) change(query string, args ...any) (rows int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return result.RowsAffected()
+	rows, err = result.RowsAffected()
+	w.changed += rows
+	return rows, err
 }
 
 // one runs a statement that carries a guard in its condition. It must change

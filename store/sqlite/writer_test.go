@@ -191,7 +191,12 @@ func TestMigrate(t *testing.T) {
 	}
 	// As version 1 may have left it.
 	err = db.writer.call(t.Context(), 1, func(w *writer) error {
-		return errors.Join(w.exec("PRAGMA user_version=1"), w.exec("INSERT INTO count VALUES (0, 'zero', 0), (0, 'one', 1)"))
+		_, err := w.conn.ExecContext(t.Context(), "DROP TABLE record; DROP TABLE count; DROP TABLE effect;"+schema+`
+			PRAGMA user_version=1;
+			INSERT INTO record VALUES (0, 'k', 1, x'76');
+			INSERT INTO count VALUES (0, 'zero', 0), (0, 'one', 1);
+			INSERT INTO effect VALUES (3, 'e', 'mail', 1000, 2, 0, 'later', x'62')`)
+		return err
 	})
 	if err := errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
@@ -211,6 +216,10 @@ func TestMigrate(t *testing.T) {
 	var counts string
 	if err := conn.QueryRowContext(t.Context(), "SELECT group_concat(key) FROM count").Scan(&counts); err != nil || counts != "one" {
 		t.Fatalf("counts after version 1: %s, %v", counts, err)
+	}
+	var effect string
+	if err := conn.QueryRowContext(t.Context(), "SELECT concat_ws(' ', shard, id, kind, due, try, leased, note, body) FROM effect").Scan(&effect); err != nil || effect != "3 e mail 1000 2 0 later b" {
+		t.Fatalf("effects after version 1: %s, %v", effect, err)
 	}
 	now := len(migrations)
 	broken := append(migrations[:now:now], "CREATE TABLE next (x); CREATE TABLE record (x)")
@@ -243,7 +252,7 @@ func TestSettings(t *testing.T) {
 	db := openNew(t)
 	want := map[string]string{
 		"journal_mode": "wal", "synchronous": "2", "wal_autocheckpoint": "16000", "busy_timeout": "10000",
-		"user_version": "2", "application_id": "1215588716", "temp_store": "2",
+		"user_version": "3", "application_id": "1215588716", "temp_store": "2",
 	}
 	for name, value := range want {
 		var got string
@@ -307,4 +316,53 @@ func explainPlan(t *testing.T, db *sql.DB, query string) (plan string) {
 		t.Fatal(err)
 	}
 	return plan
+}
+
+// A guard that fails after its Change has written something takes back that Change
+// and no other of its transaction, and so do those that follow.
+func TestOneFails(t *testing.T) {
+	db := openNew(t)
+	var once sync.Once
+	begun, end, told := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		told <- db.writer.call(t.Context(), 1, func(w *writer) error { // done twice, as all of its batch
+			once.Do(func() { close(begun); <-end })
+			return w.apply(put("first"))
+		})
+	}()
+	<-begun
+	answers := make([]chan error, 3)
+	for i, c := range []store.Change{
+		{Put: put("before").Put, Add: []store.Add{{Key: "n", By: 1, Max: 1}}},
+		{Put: put("sold out").Put, Add: []store.Add{{Key: "m", By: 1, Max: 1}, {Key: "n", By: 1, Max: 1}}},
+		{Put: put("after").Put, Add: []store.Add{{Key: "m", By: 1, Max: 1}}},
+	} {
+		answers[i] = make(chan error, 1)
+		go func() { answers[i] <- db.Commit(t.Context(), c) }()
+		queued(t, db, i+1)
+	}
+	close(end)
+	for i, ch := range append([]chan error{told}, answers...) {
+		if err := <-ch; errors.Is(err, store.ErrBound) != (i == 2) || (err != nil) != (i == 2) {
+			t.Errorf("Change %d is told %v", i, err)
+		}
+	}
+	if w := db.writer; w.careful != wary {
+		t.Errorf("careful for %d batches, want %d: the batch was not done anew", w.careful, wary)
+	}
+	for range wary + 1 { // with savepoints, and then without
+		c := store.Change{Put: put("later").Put, Add: []store.Add{{Key: "n", By: 1, Max: 1}}}
+		if err := db.Commit(t.Context(), c); !errors.Is(err, store.ErrBound) {
+			t.Errorf("a later one: %v, want ErrBound", err)
+		}
+	}
+	n, err := db.Counts(t.Context(), 0, "n", "m")
+	if err != nil || n[0] != 1 || n[1] != 1 {
+		t.Errorf("counts %v, %v, want 1 and 1", n, err)
+	}
+	for key, want := range map[string]bool{"first": true, "before": true, "sold out": false, "after": true, "later": false} {
+		if has(t, db, key) != want {
+			t.Errorf("%q is there: %t, want %t", key, !want, want)
+		}
+	}
 }
