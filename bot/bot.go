@@ -38,7 +38,7 @@ import (
 // A Shop is what the bot needs of offers.Shop.
 type Shop interface {
 	OfferByTag(tag string) (offers.Offer, bool)
-	Offers() []offers.Offer
+	Tags() []string
 	Wish(ctx context.Context, w offers.Wish, now time.Time) (offers.Purchase, error)
 	Echo(ctx context.Context, c offers.Code, by offers.Account, post string, now time.Time) (offers.Purchase, error)
 	CancelCode(ctx context.Context, c offers.Code, by offers.Account, now time.Time) (offers.Purchase, error)

@@ -381,10 +381,7 @@ func (b *Bot) keepFollowing(ctx context.Context) {
 
 // followOn tells one network what is for sale.
 func (b *Bot) followOn(ctx context.Context, n Network) bool {
-	var tags []string
-	for _, o := range b.Shop.Offers() {
-		tags = append(tags, o.Tag)
-	}
+	tags := b.Shop.Tags()
 	err := n.Follow(ctx, tags)
 	if err != nil && ctx.Err() == nil {
 		b.Log.Error("cannot follow the hashtags; trying again", "network", n.Name(), "tags", len(tags), "err", err)

@@ -15,7 +15,7 @@ import (
 
 // A Shop is what is needed of offers.Shop.
 type Shop interface {
-	Offers() []offers.Offer
+	OnSale(now time.Time, most int) []offers.Offer
 	Purchase(ctx context.Context, id offers.ID) (offers.Purchase, error)
 	Buyer(ctx context.Context, a offers.Account) (offers.Buyer, error)
 	Press(ctx context.Context, id offers.ID, round int, card string, now time.Time) (offers.Purchase, error)

@@ -252,10 +252,7 @@ func (c *Counter) home(w http.ResponseWriter, r *http.Request) error {
 	if c.SignIn != nil {
 		v.Hint = hint{Text: say.Say("page.home.join", nil), To: "/join", Label: say.Say("page.home.join_button", nil)}
 	}
-	for _, o := range c.Shop.Offers() {
-		if o.Closed(c.Now()) != "" || len(v.Offers) == maxShown {
-			continue
-		}
+	for _, o := range c.Shop.OnSale(c.Now(), maxShown) {
 		v.Offers = append(v.Offers, card{Title: o.Title, Price: o.Price.Format(say.Lang), Seller: o.Seller, Picture: o.Picture,
 			How: say.Say("page.home.how", map[string]any{"Tag": "#" + o.Tag})})
 	}

@@ -39,14 +39,14 @@ func codePost(c *store.Change, before, after Purchase) {
 // prefix is a command for each page of the index.
 func (s *Shop) CodePosts(ctx context.Context, network string) ([]string, error) {
 	var posts []string
-	shards := s.catalogue.shards()
+	shards := s.catalogue.shards(s.Now())
 	for _, shard := range slices.Sorted(maps.Keys(shards)) { // so that a simulation is the same again
 		open, err := s.openPosts(ctx, shard, network)
 		if err != nil {
 			return nil, err
 		}
 		posts = append(posts, open...)
-		if !slices.ContainsFunc(shards[shard], func(o Offer) bool { return o.Closed(s.Now()) == "" }) {
+		if !shards[shard] {
 			continue
 		}
 		announced, err := s.announcedPosts(ctx, shard, network)

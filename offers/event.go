@@ -95,6 +95,7 @@ type Effect struct {
 	N        int        `json:"n,omitempty"`      // which one of its kind
 	Reason   Reason     `json:"reason,omitempty"` // of a MailReason
 	Due      time.Time  `json:"-"`                // zero: at once
+	Since    int64      `json:"since,omitempty"`  // the purchase's version by the commit that owed it; 0: not known
 }
 
 // ID is the key of the effect, here and outside: "charge/07-…/1".

@@ -1,6 +1,9 @@
 package offers
 
-import "unicode"
+import (
+	"strings"
+	"unicode"
+)
 
 // What may stand in a hashtag, after twitter-text
 // (https://github.com/twitter/twitter-text, conformance/extract.yml).
@@ -22,4 +25,18 @@ func TagRune(r rune) bool {
 		return true
 	}
 	return false
+}
+
+// CodeLetter says whether c may stand in a [Code], behind n letters of it. [ParseCode] tells
+// whether all of them are one. It is for who looks at each word of a whole network.
+func CodeLetter(n int, c byte) bool {
+	switch {
+	case n >= codeLength:
+		return false
+	case n == codeLength-1:
+		return strings.IndexByte(codeChecks, c) >= 0
+	case n%2 == 1:
+		return strings.IndexByte(codeVowels, c) >= 0
+	}
+	return strings.IndexByte(codeConsonants, c) >= 0
 }

@@ -244,6 +244,7 @@ type Purchase struct {
 
 	version      int64
 	offerVersion int64 // of the offer that a wish was decided by
+	remembered   bool  // it was not read just now (see recent)
 }
 
 // Deadline is when the purchase expires where it stands or, once it has ended, is

@@ -9,6 +9,7 @@ import (
 	"math"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"hashtill/store"
@@ -61,6 +62,8 @@ type Shop struct {
 	Settings
 	store     store.Store
 	catalogue catalogue
+	recent    recent
+	soldOut   sync.Map // the keys of counts that were found full: it is worth a look before the next try
 	acts      map[EffectKind]Act
 	answer    func(ctx context.Context, a Answer, again bool) error
 	saving    func(ctx context.Context, a Account, page string) (over bool, err error)
@@ -165,14 +168,20 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 	if reason == "" && w.Quantity > o.PerBuyer {
 		reason = LimitReached
 	}
-	if reason == "" && !p.Registered {
-		// Nobody should register for what is gone.
-		taken, err := s.store.Counts(ctx, o.Shard(), takenKey(o.ID, p.Variant))
+	full := takenKey(o.ID, p.Variant)
+	_, likely := s.soldOut.Load(full)
+	if reason == "" && (likely || !p.Registered) {
+		// Nobody should register for what is gone. And where the last wish found nothing, a
+		// look costs less than a commit that fails and is taken back: without it a wish for
+		// what is sold out was written twice.
+		taken, err := s.store.Counts(ctx, o.Shard(), full)
 		if err != nil {
 			return p, "", err
 		}
 		if taken[0]+int64(p.Quantity) > int64(o.Stock[p.Variant]) {
 			reason = SoldOut
+		} else if likely {
+			s.soldOut.Delete(full)
 		}
 	}
 	if until, quiet := b.Quiet.At(now); reason == "" && quiet {
@@ -234,10 +243,10 @@ func (s *Shop) Press(ctx context.Context, id ID, round int, card string, now tim
 		// Only what is counted may move: where it could a moment later, it is pressed again.
 		return p, err
 	}
-	if err := s.count(ctx, p, now); err != nil {
+	if err := s.count(ctx, p, b, now); err != nil {
 		return p, err
 	}
-	p, err = s.move(ctx, id, ev, nil, now)
+	p, err = s.moveOn(ctx, p, ev, nil, now)
 	if errors.Is(err, ErrNotFound) { // erased this moment, and so is what was counted
 		_, uncounted := s.uncount(ctx, b.Account, id, nil)
 		err = errors.Join(err, uncounted)
@@ -383,9 +392,12 @@ func (s *Shop) eachOwn(ctx context.Context, a Account, see func(Purchase) error)
 func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, now time.Time) (Purchase, error) {
 	var before Purchase
 	if ev.Kind != WishHeard { // usually new: its commit finds out
-		var err error
-		if before, err = s.Purchase(ctx, id); err != nil {
-			return Purchase{}, err
+		var known bool
+		if before, known = s.recent.get(id, 0, s.Now()); !known {
+			var err error
+			if before, err = s.Purchase(ctx, id); err != nil {
+				return Purchase{}, err
+			}
 		}
 	}
 	before.ID = id
@@ -408,12 +420,20 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 			}
 		}
 		after, owe, refusal := Step(before, ev, now)
+		if refusal != nil && before.remembered {
+			stale = true
+			continue
+		}
 		if refusal != nil && settle == nil {
 			return before, refusal
 		}
 		c, err := s.change(ctx, before, &after, owe, settle, nonce)
 		if err != nil {
 			return Purchase{}, err
+		}
+		if len(c.Put) == 0 && before.remembered && ev.Kind != EffectDone { // which is done whatever the purchase is
+			stale = true
+			continue
 		}
 		if len(c.Put) == 0 && before.State != New {
 			c.Check = append(c.Check, store.Check{Key: purchaseKey(id), Version: before.version})
@@ -425,15 +445,21 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 		var guard *store.GuardError
 		switch {
 		case err == nil:
+			after.remembered = false
+			if len(c.Put) > 0 {
+				s.recent.keep(after, s.Now())
+			}
 			s.committed(ctx, before, after, ev, c)
 			return after, refusal
 		case !errors.As(err, &guard):
+			s.recent.forget()
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
 		case guard.Err == store.ErrBound && after.Held <= before.Held:
 			// Less was counted than is given back: somebody has to look.
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
 		case guard.Err == store.ErrBound && strings.HasPrefix(guard.Key, "taken/"):
 			ev.Reason = SoldOut
+			s.soldOut.Store(guard.Key, nil)
 		case guard.Err == store.ErrBound:
 			ev.Reason = LimitReached
 		case guard.Key == purchaseKey(id):
@@ -509,6 +535,7 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 		}
 	}
 	for _, e := range owe {
+		e.Since = after.version
 		body, err := json.Marshal(e)
 		if err != nil {
 			return c, err
@@ -524,7 +551,7 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 
 // committed tells the log, whoever follows the moves, and the outbox.
 func (s *Shop) committed(ctx context.Context, before, after Purchase, ev Event, c store.Change) {
-	if after.Moves != before.Moves {
+	if after.Moves != before.Moves && s.Log.Enabled(ctx, slog.LevelInfo) {
 		line := []slog.Attr{slog.String("purchase", string(after.ID)), slog.String("offer", after.Offer),
 			slog.String("network", after.Buyer.Network), slog.String("event", string(ev.Kind))}
 		if before.State != New {
@@ -535,9 +562,9 @@ func (s *Shop) committed(ctx context.Context, before, after Purchase, ev Event, 
 			line = append(line, slog.String("reason", string(after.Reason)))
 		}
 		s.Log.LogAttrs(ctx, slog.LevelInfo, "purchase", line...)
-		if s.Moved != nil {
-			s.Moved(before, after)
-		}
+	}
+	if after.Moves != before.Moves && s.Moved != nil {
+		s.Moved(before, after)
 	}
 	s.tellOperator(ctx, before, after)
 	s.owing(c)

@@ -78,11 +78,31 @@ func (s *Shop) refuse(ctx context.Context, a Account, limits caps, c counted, am
 	return limits.refuse(c.Total, spent[0], spent[1]), nil
 }
 
+// awake says whether something can be sold to a buyer at this hour: an error says until
+// when not.
+func (b Buyer) awake(now time.Time) error {
+	if until, quiet := b.Quiet.At(now); quiet {
+		return &QuietHoursError{until}
+	}
+	return nil
+}
+
 // count counts a purchase whose button is pressed against its buyer's limits, once,
-// however often it is pressed. An *[OverLimit] or another *[Refusal] says that it
-// cannot be bought.
-func (s *Shop) count(ctx context.Context, p Purchase, now time.Time) error {
+// however often it is pressed. b is its buyer, as read a moment ago. An *[OverLimit] or
+// another *[Refusal] says that it cannot be bought.
+func (s *Shop) count(ctx context.Context, p Purchase, b Buyer, now time.Time) error {
 	a, key := p.Buyer, countedKey(p.Buyer, p.ID)
+	// Where nothing is counted nothing is read either: whoever tightens a limit at this
+	// moment comes after the press.
+	if limits, over := capped(p.Total.Currency, s.Limits, b.Limits); over == nil && !limits.counts() {
+		if err := b.awake(now); err != nil {
+			return err
+		}
+		if over := limits.refuse(p.Total, 0, 0); over != nil {
+			return over
+		}
+		return nil
+	}
 	for range maxRaces {
 		recs, err := s.store.Get(ctx, a.Shard(), buyerKey(a), key)
 		if err != nil {
@@ -95,8 +115,8 @@ func (s *Shop) count(ctx context.Context, p Purchase, now time.Time) error {
 		if why := b.Barred(); why != "" {
 			return &Refusal{why}
 		}
-		if until, quiet := b.Quiet.At(now); quiet {
-			return &QuietHoursError{until}
+		if err := b.awake(now); err != nil {
+			return err
 		}
 		limits, over := capped(p.Total.Currency, s.Limits, b.Limits)
 		if over != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,7 @@ func (s Spending) Dollars() string {
 func (n *Network) Spent() Spending {
 	n.bill.mu.Lock()
 	defer n.bill.mu.Unlock()
+	n.bill.sumUp()
 	return n.bill.sum
 }
 
@@ -50,6 +52,8 @@ func (n *Network) Spent() Spending {
 type bill struct {
 	now func() time.Time
 	log *slog.Logger
+
+	passedOver atomic.Int64 // posts read that nobody needs to hear, not in sum yet
 
 	mu     sync.Mutex
 	sum    Spending
@@ -102,9 +106,17 @@ func (b *bill) counted() { b.add(Spending{Counts: 1, MicroDollars: countPrice}) 
 // heard counts what a line of the stream has brought.
 func (b *bill) heard(line []byte) { b.read(http.MethodGet, "/2/tweets/search/stream", line) }
 
+// sumUp adds the posts that were passed over. mu is held.
+func (b *bill) sumUp() {
+	n := b.passedOver.Swap(0)
+	b.sum.PostsRead += n
+	b.sum.MicroDollars += n * readPrice
+}
+
 func (b *bill) add(s Spending) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.sumUp()
 	now := b.now()
 	if b.logged.IsZero() {
 		b.logged = now

@@ -41,6 +41,9 @@ func (l *lines) next() ([]byte, error) {
 	overlong := false
 	for {
 		part, err := l.r.ReadSlice('\n')
+		if err == nil && len(l.buf) == 0 && !overlong { // nearly always: it need not be copied
+			return bytes.TrimRight(part, "\r\n"), nil
+		}
 		if overlong = overlong || len(l.buf)+len(part) > maxLine; !overlong {
 			l.buf = append(l.buf, part...)
 		}

@@ -193,10 +193,12 @@ func sorted(set map[string]bool) []string {
 func (n *Network) Follow(ctx context.Context, tags []string) error {
 	clean, err := cleanTags(tags)
 	if err != nil {
+		n.wanted.Store(nil) // the catalogue is not what it was
 		return err
 	}
 	n.follow.Lock()
 	defer n.follow.Unlock()
+	n.wanted.Store(bot.IndexTags(tags)) // before X brings any, and whether or not it will
 	if n.cfg.Hear != HearStream {
 		if n.tags == nil {
 			n.log.InfoContext(ctx, "hashtags are heard only where they are said to the bot", "source", n.cfg.Hear)

@@ -46,10 +46,16 @@ func (n *Network) Listen(ctx context.Context, since string, heard func(context.C
 // (https://docs.x.com/x-api/stream/stream-filtered-posts). alive says that something
 // came from it.
 func (n *Network) filtered(ctx context.Context, h *hearing[*message]) (alive bool, err error) {
-	if _, _, err := n.Self(ctx); err != nil {
+	self, handle, err := n.Self(ctx)
+	if err != nil {
 		return false, err
 	}
+	g := newGlance(self, handle)
 	alive, err = n.stream(ctx, h, "/2/tweets/search/stream", asked, func(line []byte) (*message, error) {
+		if posts, may := g.may(line, n.wanted.Load()); !may && !g.due() {
+			n.bill.passedOver.Add(int64(posts))
+			return nil, nil
+		}
 		n.bill.heard(line)
 		return readMessage(line)
 	})

@@ -36,6 +36,11 @@
 // by their link, where X takes a rule with url:; where not, they are asked for each
 // minute, and the log says so.
 //
+// A line of the filtered stream is looked at before it is decoded: those that nobody needs
+// to hear, which a rule of another's or a change of the catalogue may bring in any number,
+// are only counted, but for one a second, which moves the cursor. Nothing is turned away
+// that mentions the bot, is about a post of its, or has a followed hashtag or a code.
+//
 // One goroutine reads the stream, another hands the posts over, one at a time;
 // between them stands a queue of bounded length. When that is full, reading
 // waits. A line that cannot be read is logged without its content, and skipped.
@@ -290,9 +295,10 @@ func (e *otherAccountError) Error() string {
 type Network struct {
 	*account
 	own      ownPosts
-	follow   sync.Mutex  // held while the rules at X are changed
-	tags     []string    // followed last; under follow
-	noURLs   atomic.Bool // X has refused the rule about quotes
+	follow   sync.Mutex                   // held while the rules at X are changed
+	tags     []string                     // followed last; under follow
+	wanted   atomic.Pointer[bot.TagIndex] // hashtags for which posts are heard, nil: all posts are
+	noURLs   atomic.Bool                  // X has refused the rule about quotes
 	watch    echoWatch
 	receiver receiver
 }

@@ -323,7 +323,7 @@ func (s *system) run(ctx context.Context) error {
 			}
 		}
 	})
-	s.log.Info("serving", "pages", s.cfg.PublicURL, "listen", s.listen.Addr().String(), "store", storeKind(s.cfg.Store), "offers", len(s.shop.Offers()))
+	s.log.Info("serving", "pages", s.cfg.PublicURL, "listen", s.listen.Addr().String(), "store", storeKind(s.cfg.Store), "offers", s.shop.OfferCount())
 	err := g.Wait()
 	s.log.Info("stopped", "err", err)
 	return err

@@ -58,6 +58,15 @@ type Words struct {
 	say  *i18n.Localizer
 }
 
+// all are the words of each language, made once.
+var all = func() map[string]Words {
+	m := map[string]Words{}
+	for _, l := range Languages {
+		m[l] = Words{Lang: l, say: i18n.NewLocalizer(bundle, l)}
+	}
+	return m
+}()
+
 // maxPreference bounds what is read of a header, in bytes.
 const maxPreference = 200
 
@@ -66,6 +75,9 @@ const maxPreference = 200
 func For(preferences ...string) Words {
 	lang := Languages[0]
 	for _, p := range preferences {
+		if w, ok := all[p]; ok {
+			return w // nothing suits better
+		}
 		if len(p) > maxPreference { // what is cut in two would spoil the rest
 			p = p[:strings.LastIndexByte(p[:maxPreference], ',')+1]
 		}
@@ -78,7 +90,7 @@ func For(preferences ...string) Words {
 			break
 		}
 	}
-	return Words{Lang: lang, say: i18n.NewLocalizer(bundle, lang)}
+	return all[lang]
 }
 
 // Say is a message with its placeholders filled in. Where the message has plurals
