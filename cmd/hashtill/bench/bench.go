@@ -15,6 +15,14 @@ import (
 
 // Command is hashtill bench.
 type Command struct {
+	Commit   Commit   `cmd:"" help:"The first commit of a purchase, against the bare statements."`
+	Hear     Hear     `cmd:"" help:"Posts of X, read and matched with catalogues of up to a million hashtags."`
+	Buy      Buy      `cmd:"" help:"Whole purchases, as many as go through."`
+	Sale     Sale     `cmd:"" help:"A burst of wishes for what is soon sold out."`
+	Growth   Growth   `cmd:"" help:"How much slower and larger it is when much has been sold."`
+	Machines Machines `cmd:"" help:"What more processes and more Redis masters bring."`
+	Pages    Pages    `cmd:"" help:"The page on which a purchase is confirmed, at so many a second."`
+	Rest     Rest     `cmd:"" help:"Memory, CPU, start and size of a hashtill that has nothing to do."`
 }
 
 // A Run is where a measurement is made, and printed.
