@@ -28,6 +28,7 @@ var (
 	fairTests   = testSet{pkg: "./bot/x", run: "^TestHearingUnderFaults$"}
 	speakTests  = testSet{pkg: "./bot/x", run: "^Test(Budget|Queue|RefusalWithoutATime|RepliesOfADay|Looking)"}
 	burstTests  = testSet{pkg: "./bot/x", run: "^TestBurst$"}
+	glanceTests = testSet{pkg: "./bot/x", run: "^TestGlance"}
 )
 
 // Files with many faults.
@@ -155,7 +156,7 @@ var faultTable = []fault{
 	{"sqlite/failed-commit-is-success", sqliteWriter, `j.err = fmt.Errorf("sqlite: %w", err)`, `_ = fmt.Errorf("sqlite: %w", err)`, sqliteTests},
 	{"sqlite/queue-without-a-bound", sqliteWriter, "make(chan *job, maxBatch)", "make(chan *job, 100*maxBatch)", sqliteTests},
 	{"sqlite/not-synced", "store/sqlite/sqlite.go", `"synchronous(FULL)"`, `"synchronous(NORMAL)"`, sqliteTests},
-	{"sqlite/no-index-of-what-is-due", "store/sqlite/schema.sql", "ON effect (due, shard, id)", "ON effect (kind)", sqliteTests},
+	{"sqlite/no-index-of-what-is-due", "store/sqlite/compact.sql", "ON effect (due, shard, id)", "ON effect (kind)", sqliteTests},
 
 	{"redis/missing-hash-tag", redisKeys, `{ return shardTag[shard] + "c:" + key }`, `{ return strconv.Itoa(shard) + ":c:" + key }`, clusterTests},
 	{"redis/guard-after-write", redisCommit, "    if letter then wrong = letter .. op end\n", "    if letter then wrong = letter .. op else write[ARGV[i]](i + 1) end\n", redisTests},
@@ -184,9 +185,9 @@ var faultTable = []fault{
 
 	{"outbox/outlives-its-lease", theOutbox, "l.Until.Sub(o.Now()) - o.margin()", "l.Until.Sub(o.Now()) + o.margin()", outboxTests},
 	{"outbox/begins-after-the-lease", theOutbox, "o.margin(); left > 0 {", "o.margin(); left > -time.Hour {", outboxTests},
-	{"outbox/performed-twice-at-once", theOutbox, "\t\t\to.perform(work, l)\n", "\t\t\to.perform(work, l)\n\t\t\to.perform(work, l)\n", outboxTests},
+	{"outbox/performed-twice-at-once", theOutbox, "\to.perform(work, l)\n\tfor next", "\to.perform(work, l)\n\to.perform(work, l)\n\tfor next", outboxTests},
 	{"outbox/panic-not-recovered", theOutbox, "p := recover(); p", "p := any(nil); p", outboxTests},
-	{"outbox/share-ignored", theOutbox, "o.busy[group] > o.Share", "o.busy[group] > o.Workers", outboxTests},
+	{"outbox/share-ignored", theOutbox, "crowded := o.busy[group] >= o.Share", "crowded := o.busy[group] >= o.Workers", outboxTests},
 	{"outbox/group-ignored", theOutbox, "group := o.Group(l.Kind)", "group := l.Kind", outboxTests},
 	{"outbox/share-never-given-back", theOutbox, "\t\to.busy[group]--\n\t\tif o", "\t\tif o", outboxTests},
 	{"outbox/crowded-forgets-the-note", theOutbox, "mark(text, failed, l.Try)", "mark(text[:0], failed, l.Try)", outboxTests},
@@ -368,6 +369,11 @@ var faultTable = []fault{
 	{"hearing/anybody-calls-the-webhook", "bot/x/webhook.go", "if !hmac.Equal(", "if false && !hmac.Equal(", hearTests},
 	{"hearing/silence-is-no-end", "bot/x/lines.go", "\tw.timer.Reset(silence)\n", "", hearTests},
 	{"hearing/waits-begin-anew", "bot/x/backoff.go", "sleep(ctx, time.Until(b.until))", "sleep(ctx, 0)", hearTests},
+	{"hearing/escapes-not-seen-at-a-glance", "bot/x/glance.go", "escaped(line) || ", "", glanceTests},
+	{"hearing/capitals-not-seen-at-a-glance", "bot/spot.go", "c += 'a' - 'A'", "c += 0", glanceTests},
+	{"hearing/mentions-not-seen-at-a-glance", "bot/x/glance.go", " || string(id) == g.self", "", glanceTests},
+	{"hearing/unknown-post-turned-away", "bot/x/glance.go", "if !found { // it is looked up", "if !found && refs < 0 {", glanceTests},
+	{"hearing/passed-over-is-not-paid-for", "bot/x/bill.go", "b.sum.PostsRead += n", "b.sum.PostsRead += 0 * n", glanceTests},
 
 	// What only a process that is killed shows.
 	{"kill/acknowledged-before-the-commit", sqliteWriter, "\tif err == nil {\n\t\terr = w.exec(\"COMMIT\")\n\t}\n",

@@ -197,7 +197,7 @@ func (w *world) failOver() {
 		}
 		w.happens("fail-over forgot commits", "")
 		w.base.Close()
-		w.base, w.stock, w.fell = before, then, true
+		w.base, w.stock, w.fell, w.net.forgotten = before, then, true, true
 		// Who listens begins again from the stored cursor (see [bot.Bot.Again]), and all
 		// look for what is due.
 		w.net.takeOver()

@@ -20,7 +20,12 @@ type network struct {
 	replies  []*said // by the bot
 	listener *life
 	number   int
+
+	forgotten bool // the store may have forgotten what it was told last
 }
+
+// overlap is how far before the cursor posts are looked for then.
+const overlap = 2 * time.Minute
 
 // said is a post.
 type said struct {
@@ -174,6 +179,16 @@ func (n *line) begin() {
 			}
 		}
 		fmt.Sscanf(strings.TrimPrefix(n.ear.Cursor(), "1"), "%d", &n.all)
+		if n.network.forgotten {
+			// The cursor may be younger than what the store has forgotten, and so a while
+			// before it is listened to as well (see bot.Bot.Again).
+			n.network.forgotten = false
+			for _, s := range n.posts {
+				if n.now.Sub(s.At) < overlap {
+					n.all = min(n.all, s.num-1)
+				}
+			}
+		}
 		n.deaf = false
 		n.notes("%s listens from %s", n.name, n.ear.Cursor())
 		n.catchUp(n.life)
