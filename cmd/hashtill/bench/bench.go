@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -62,6 +63,8 @@ func (r Run) print(title string, figures ...figure) {
 // number writes a number with three digits that count at least, and commas.
 func number(v float64) string {
 	switch {
+	case v < 100 && v == math.Trunc(v):
+		return fmt.Sprintf("%.0f", v)
 	case v < 10:
 		return fmt.Sprintf("%.2f", v)
 	case v < 100:
