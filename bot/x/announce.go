@@ -46,53 +46,14 @@ func (n *Network) Announce(ctx context.Context, text string, again bool) (string
 			return id, spoken(err)
 		}
 	}
-	var answer struct{ Data tweet }
-	err = n.rationed(ctx, r, func() (http.Header, error) {
-		return n.exchange(ctx, asBot, http.MethodPost, "/2/tweets", nil, map[string]any{"text": r.Text}, &answer)
-	})
-	if err == nil && answer.Data.ID == "" {
-		err = errors.New("x: POST /2/tweets: the answer names no post")
-	}
-	if err == nil {
-		n.bill.said(r.Text, r.To)
-		return answer.Data.ID, nil
-	}
-	if e := new(apiError); errors.As(err, &e) && e.isDuplicate() {
-		if id, lookErr := n.ownPost(ctx, r.Text); lookErr != nil || id != "" {
-			return id, spoken(lookErr)
-		}
-	}
-	return "", spoken(err)
+	return n.create(ctx, r, map[string]any{"text": r.Text}, func() (string, error) { return n.ownPost(ctx, r.Text) })
 }
 
 // ownPost finds the bot's post with those words that answers nobody, "" if there is none.
 func (n *Network) ownPost(ctx context.Context, text string) (string, error) {
-	self, _, err := n.Self(ctx)
-	if err != nil {
-		return "", err
-	}
 	query := url.Values{"max_results": {"100"}, "exclude": {"retweets,replies"}}
-	for range announcedPages {
-		var page struct {
-			Data []tweet
-			Meta struct {
-				Next string `json:"next_token"`
-			}
-		}
-		if err := n.call(ctx, asBot, http.MethodGet, "/2/users/"+self+"/tweets", query, nil, &page); err != nil {
-			return "", err
-		}
-		for _, t := range page.Data {
-			if sameWords(t.Text, text) {
-				return t.firstID(), nil
-			}
-		}
-		if page.Meta.Next == "" {
-			return "", nil
-		}
-		query.Set("pagination_token", page.Meta.Next)
-	}
-	return "", nil
+	id, _, err := n.findOwn(ctx, query, announcedPages, func(t tweet) bool { return sameWords(t.Text, text) })
+	return id, err
 }
 
 // Announce implements [bot.Announcer] with statuses/update.

@@ -431,7 +431,7 @@ func (h *hearing[T]) look(ctx context.Context, missed bool) error {
 
 // newest is the higher of two numbers of X, without leading zeros; "" is below all.
 func newest(a, b string) string {
-	if len(b) > len(a) || len(b) == len(a) && b > a {
+	if compareIDs(b, a) > 0 {
 		return b
 	}
 	return a

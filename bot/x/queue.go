@@ -1,8 +1,10 @@
 package x
 
 import (
+	"cmp"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -158,14 +160,5 @@ func (t ranks) before(i int) (sum int) {
 
 // compareIDs orders numbers of posts, which rise with time.
 func compareIDs(a, b string) int {
-	if len(a) != len(b) {
-		return len(a) - len(b)
-	}
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }

@@ -40,6 +40,12 @@ func (n *Network) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 	}
 	n.countToday(ctx)
 	body := map[string]any{"text": r.Text, "reply": map[string]string{"in_reply_to_tweet_id": r.To}}
+	return n.create(ctx, r, body, func() (string, error) { return n.ownReply(ctx, r) })
+}
+
+// create makes a post, if the budget has one. Where X says that it was made before, own
+// finds it.
+func (n *Network) create(ctx context.Context, r bot.Reply, body map[string]any, own func() (string, error)) (string, error) {
 	var answer struct{ Data tweet }
 	err := n.rationed(ctx, r, func() (http.Header, error) {
 		return n.exchange(ctx, asBot, http.MethodPost, "/2/tweets", nil, body, &answer)
@@ -52,7 +58,7 @@ func (n *Network) Say(ctx context.Context, r bot.Reply, again bool) (string, err
 		return answer.Data.ID, nil
 	}
 	if e := new(apiError); errors.As(err, &e) && e.isDuplicate() {
-		if id, lookErr := n.ownReply(ctx, r); lookErr != nil || id != "" {
+		if id, lookErr := own(); lookErr != nil || id != "" {
 			return id, spoken(lookErr)
 		}
 	}
@@ -134,10 +140,6 @@ func (n *Network) ownReply(ctx context.Context, r bot.Reply) (string, error) {
 
 // readOwn reads the bot's posts after since, the newest first, until it finds r.
 func (n *Network) readOwn(ctx context.Context, r bot.Reply, since string) (string, error) {
-	self, _, err := n.Self(ctx)
-	if err != nil {
-		return "", err
-	}
 	query := url.Values{
 		"since_id":     {since},
 		"max_results":  {"100"},
@@ -145,7 +147,24 @@ func (n *Network) readOwn(ctx context.Context, r bot.Reply, since string) (strin
 		"tweet.fields": {"referenced_tweets"},
 	}
 	var all []tweet
-	for range ownPages {
+	id, ended, err := n.findOwn(ctx, query, ownPages, func(t tweet) bool {
+		all = append(all, t)
+		return t.refers("replied_to") == r.To && sameWords(t.Text, r.Text)
+	})
+	if ended {
+		n.own.remember(since, all)
+	}
+	return id, err
+}
+
+// findOwn asks for the bot's posts, the newest first, until one is the one that is looked
+// for, and returns its number. ended says that there are no more, and it was not among them.
+func (n *Network) findOwn(ctx context.Context, query url.Values, pages int, is func(tweet) bool) (id string, ended bool, err error) {
+	self, _, err := n.Self(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	for range pages {
 		var page struct {
 			Data []tweet
 			Meta struct {
@@ -153,21 +172,19 @@ func (n *Network) readOwn(ctx context.Context, r bot.Reply, since string) (strin
 			}
 		}
 		if err := n.call(ctx, asBot, http.MethodGet, "/2/users/"+self+"/tweets", query, nil, &page); err != nil {
-			return "", err
+			return "", false, err
 		}
-		all = append(all, page.Data...)
 		for _, t := range page.Data {
-			if t.refers("replied_to") == r.To && sameWords(t.Text, r.Text) {
-				return t.firstID(), nil
+			if is(t) {
+				return t.firstID(), false, nil
 			}
 		}
 		if page.Meta.Next == "" {
-			n.own.remember(since, all)
-			break
+			return "", true, nil
 		}
 		query.Set("pagination_token", page.Meta.Next)
 	}
-	return "", nil
+	return "", false, nil
 }
 
 // ownPosts are the bot's posts after from and up to upTo, but for those of the last
