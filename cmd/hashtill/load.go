@@ -30,6 +30,7 @@ type load struct {
 	*system
 	name   string // of this process's posts
 	buyers []offers.Buyer
+	all    []offers.Offer
 	tell   func(fact) // of what is done and what is kept; nil: nobody listens
 
 	bought  atomic.Int64
@@ -159,7 +160,8 @@ func newLoad(ctx context.Context, s *system, tell func(fact)) (*load, error) {
 		return nil
 	})
 	slices.SortFunc(l.buyers, func(a, b offers.Buyer) int { return cmp.Compare(a.Account.String(), b.Account.String()) })
-	if err == nil && (len(l.buyers) == 0 || len(s.shop.Offers()) == 0) {
+	l.all = s.shop.Offers()
+	if err == nil && (len(l.buyers) == 0 || len(l.all) == 0) {
 		err = usageError{errors.New("a load needs buyers who are registered, and something for sale")}
 	}
 	return l, err
@@ -229,10 +231,9 @@ func (l *load) owedBefore(ctx context.Context, when time.Time) (n int, err error
 func (l *load) buyAgainAndAgain(ctx context.Context, n, atOnce int) {
 	start := int(l.now().UnixNano() / int64(time.Millisecond))
 	for turn := 0; ctx.Err() == nil; turn++ {
-		all := l.shop.Offers()
 		nth := n + turn*atOnce
 		b := l.buyers[(start+nth)%len(l.buyers)]
-		o := all[(start/7+nth)%len(all)]
+		o := l.all[(start/7+nth)%len(l.all)]
 		l.buy(ctx, b.Account, fmt.Sprint(l.name, "-", nth), o.ID, nth)
 	}
 }

@@ -361,14 +361,8 @@ func (b *buying) paced(ctx context.Context, perSecond float64, last time.Duratio
 	began := time.Now()
 	for n := 0; ; n++ {
 		due := began.Add(time.Duration(float64(n) / perSecond * float64(time.Second)))
-		if due.Sub(began) >= last || ctx.Err() != nil {
+		if due.Sub(began) >= last || !waitUntil(ctx, due) {
 			break
-		}
-		if wait := time.Until(due); wait > 0 {
-			select {
-			case <-ctx.Done():
-			case <-time.After(wait):
-			}
 		}
 		g.Go(func() error {
 			v, err := b.buy(ctx, due)

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -28,20 +25,23 @@ func (c Commit) redis(ctx context.Context, dir string, w *wishes, at int) (_ []f
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	var pids []string
+	var servers []*redisServer
+	// Files are not rewritten meanwhile: that would be measured with one side only.
 	start := func() (address string, err error) {
-		server, address, err := startServer(ctx, dir, len(pids))
+		own := filepath.Join(dir, strconv.Itoa(len(servers)))
+		if err := os.Mkdir(own, 0o700); err != nil {
+			return "", err
+		}
+		server, err := startRedis(ctx, own, "--auto-aof-rewrite-percentage", "0")
 		if err != nil {
 			return "", err
 		}
-		pids = append(pids, strconv.Itoa(server.Pid))
-		return address, nil
+		servers = append(servers, server)
+		return server.address, nil
 	}
 	defer func() {
-		for _, pid := range pids {
-			n, _ := strconv.Atoi(pid)
-			err = errors.Join(err, syscall.Kill(n, syscall.SIGKILL))
-			syscall.Wait4(n, nil, 0, nil)
+		for _, server := range servers {
+			err = errors.Join(err, server.kill())
 		}
 	}()
 
@@ -89,8 +89,8 @@ func (c Commit) redis(ctx context.Context, dir string, w *wishes, at int) (_ []f
 		sides = append(sides, &side{commit: b.commit})
 	}
 	written := func() (n int64) {
-		for _, pid := range pids {
-			n += writtenBy(pid)
+		for _, server := range servers {
+			n += writtenBy(strconv.Itoa(server.Process.Pid))
 		}
 		return n
 	}
@@ -111,45 +111,6 @@ func (c Commit) redis(ctx context.Context, dir string, w *wishes, at int) (_ []f
 
 // maxChanges is how many Changes a bare script does at most.
 const maxChanges = 64
-
-// startServer runs a redis-server whose every write is synced before it is answered.
-func startServer(ctx context.Context, dir string, nth int) (*os.Process, string, error) {
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		return nil, "", fmt.Errorf("a measurement on Redis runs a redis-server of its own: %w", err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", err
-	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	if err := l.Close(); err != nil { // whoever takes it meanwhile makes the server fail, and that is told
-		return nil, "", err
-	}
-	dir = filepath.Join(dir, fmt.Sprint(nth))
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return nil, "", err
-	}
-	// The file is not rewritten meanwhile: that would be measured with one side only.
-	server := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "",
-		"--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction")
-	if err := server.Start(); err != nil {
-		return nil, "", err
-	}
-	client := goredis.NewClient(&goredis.Options{Addr: address, DisableIdentity: true})
-	defer client.Close()
-	for until := time.Now().Add(10 * time.Second); ; {
-		err := client.Ping(ctx).Err()
-		if err == nil {
-			return server.Process, address, nil
-		}
-		if time.Now().After(until) || ctx.Err() != nil {
-			return nil, "", errors.Join(fmt.Errorf("redis-server does not answer: %w", err), server.Process.Kill(), server.Wait())
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
 
 // bareRedis is a script that knows nothing but the first commit of a purchase, and a
 // hand that calls it.

@@ -157,7 +157,9 @@ func (c Pages) ask(ctx context.Context, g *ground, address string, paths []strin
 					return ctx.Err()
 				}
 				due := began.at.Add(time.Duration(n) * time.Second / time.Duration(c.Rate))
-				time.Sleep(time.Until(due))
+				if !waitUntil(ctx, due) {
+					return ctx.Err()
+				}
 				if _, err := visitor.get(paths[n%int64(len(paths))]); err != nil {
 					return err
 				}
@@ -170,6 +172,20 @@ func (c Pages) ask(ctx context.Context, g *ground, address string, paths []strin
 	to.cpu += ended.cpu - began.cpu
 	to.in += ended.at.Sub(began.at)
 	return err
+}
+
+// waitUntil waits, and says whether ctx still runs.
+func waitUntil(ctx context.Context, due time.Time) bool {
+	wait := time.Until(due)
+	if wait <= 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(wait):
+		return true
+	}
 }
 
 // A browser asks over one connection, one page after the other. It costs less than
