@@ -106,7 +106,7 @@ func (c worldCommand) play(ctx context.Context, p *project, progress io.Writer) 
 				if n >= c.Seeds {
 					return
 				}
-				r := c.one(c.Seed+n, c.Trace)
+				r := world.Run(c.options(c.Seed+n, c.Trace))
 				mu.Lock()
 				total.played++
 				for kind, n := range r.Counts {
@@ -149,11 +149,6 @@ const (
 	maxFailedWorlds = 3
 	progressEvery   = 10 * time.Second
 )
-
-// one plays one world.
-func (c worldCommand) one(seed uint64, trace bool) world.Report {
-	return world.Run(c.options(seed, trace))
-}
 
 func (c worldCommand) options(seed uint64, trace bool) world.Options {
 	o := world.Options{Seed: seed, Purchases: c.Purchases, Trace: trace}

@@ -42,10 +42,10 @@ func (w *world) judgeStep(p offers.Purchase) {
 		w.violated("%s belongs to %s", v.name, p.Buyer)
 	case p.Echo != "" && !slices.Contains(v.echoes, p.Echo):
 		w.violated("%s was confirmed by %s, which its author has not posted", v.name, p.Echo)
-	case p.Attempt > before.Attempt && v.pressed() == 0:
+	case p.Attempt > before.Attempt && v.presses == 0:
 		w.violated("%s is to be charged, and nobody has pressed its button in time", v.name)
-	case p.Attempt > before.Attempt && v.pressed() < p.Attempt:
-		w.violated("%s is to be charged for the %d. time, and its button was pressed %d times in time", v.name, p.Attempt, v.pressed())
+	case p.Attempt > before.Attempt && v.presses < p.Attempt:
+		w.violated("%s is to be charged for the %d. time, and its button was pressed %d times in time", v.name, p.Attempt, v.presses)
 	case w.fell:
 		return // what follows may have been forgotten
 	case p.State == offers.Echoed && before.State == offers.Coded && !p.EchoedAt.Before(before.CodedAt.Add(w.times.Echo)):
@@ -96,16 +96,6 @@ func (w *world) pass(v *want, before, p offers.Purchase) {
 	}
 }
 
-// pressed is how often somebody has pressed the button in time, by the link that counts.
-func (v *want) pressed() (n int) {
-	for _, p := range v.presses {
-		if p.valid {
-			n++
-		}
-	}
-	return n
-}
-
 // taken counts how often money was taken for a purchase.
 func (w *world) taken(id offers.ID) (n int) {
 	for _, p := range w.stripe.payments {
@@ -127,7 +117,7 @@ func (w *world) judgeCharge(p *payment) {
 		w.violated("%s is charged twice", v.name)
 	case len(v.echoes) == 0:
 		w.violated("%s is charged without an echo", v.name)
-	case v.pressed() == 0:
+	case v.presses == 0:
 		w.violated("%s is charged without a press in time", v.name)
 	}
 	out := v.last.Quantity

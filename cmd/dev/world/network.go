@@ -34,7 +34,6 @@ type said struct {
 	to      string // what a reply of the bot's answers
 	purpose bot.Purpose
 	removed bool
-	missed  bool // the stream has not brought it
 }
 
 const (
@@ -79,7 +78,6 @@ func (n *network) publish(s *said) *said {
 // tell has the stream bring a post to who listens: soon, late, twice or not at all.
 func (n *network) tell(s *said) {
 	if n.chance("post missed by the stream", s.ID) {
-		s.missed = true
 		n.after(between(n.kinds["post missed by the stream"].dice, 5*time.Second, 2*time.Minute), nil, func() {
 			if n.listener != nil { // the stream has broken, and is open again
 				n.catchUp(n.listener)
@@ -349,7 +347,6 @@ func (n *line) Say(_ context.Context, r bot.Reply, again bool) (string, error) {
 	case to.removed:
 		return "", &bot.RefusedError{Kind: bot.PostGone, Why: "the post is gone"}
 	case n.chance("reply refused", r.To):
-		to.missed = true
 		n.unanswered(r)
 		return "", &bot.RefusedError{Kind: bot.ReplyNotAllowed, Why: "reply not allowed"}
 	}

@@ -46,9 +46,9 @@ type want struct {
 
 	id      offers.ID
 	last    offers.Purchase
-	codes   bool // its author knows the code
 	echoes  []string
-	presses []press
+	presses int     // of the button in time, by the link that counts
+	clicks  int     // all of them
 	mails   []*mail // with the link
 	banked  bool
 	retried bool
@@ -56,12 +56,6 @@ type want struct {
 	silence bool // nothing can be said to its author
 	bounced bool // and no mail gets through
 	acted   bool // the operator has seen that it is paid
-}
-
-// A press of the button.
-type press struct {
-	at    time.Time
-	valid bool // by the link that counts, and in time
 }
 
 func (w *world) makeWares(dice *rand.Rand) error {
@@ -218,7 +212,6 @@ func (n *network) seen(reply *said) {
 	if v == nil || !ok || v.robot {
 		return
 	}
-	v.codes = true
 	if n.chance("echo by another", v.name) {
 		n.after(between(v.dice, 100*time.Millisecond, time.Minute), nil, func() {
 			by := bot.Author{ID: strangeID, Handle: "stranger"}
@@ -289,7 +282,6 @@ func (m *post) arrives(a *mail, letter confirm.Mail) {
 	switch offers.EffectKind(kind) {
 	case offers.MailCode:
 		if code, ok := codeOf(letter.Text); ok {
-			v.codes = true
 			v.after(m.world, in+v.echoTime(m.world), func() { m.net.echo(v, code, nil) })
 		}
 	case offers.MailLink:
@@ -343,12 +335,14 @@ func (w *world) click(v *want, a *mail) {
 
 func (w *world) press(l *life, v *want, link string, form url.Values, valid bool) {
 	in := w.inTime(v)
-	v.presses = append(v.presses, press{at: w.now, valid: valid && in})
+	if v.clicks++; valid && in {
+		v.presses++
+	}
 	w.notes("%s: presses, in time: %t", v.name, in)
 	before := v.last
 	status := l.form(link, form)
 	w.notes("%s: the page says %d", v.name, status)
-	if !valid && v.last.Attempt != before.Attempt && len(v.presses) == 1 {
+	if !valid && v.last.Attempt != before.Attempt && v.clicks == 1 {
 		w.violated("%s was confirmed by a link that does not count", v.name)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"hashtill/confirm"
-	"hashtill/offers"
 )
 
 // A post is the mail, from our server to the readers.
@@ -18,7 +17,6 @@ type post struct {
 // A mail was accepted by a mail server.
 type mail struct {
 	id   string
-	to   offers.Email
 	link string // the path of a page of ours that it leads to
 	at   time.Time
 }
@@ -46,7 +44,7 @@ func (m mailer) Send(_ context.Context, letter confirm.Mail) error {
 			return errDead
 		}
 	}
-	a := &mail{id: letter.ID, to: letter.To, at: m.now}
+	a := &mail{id: letter.ID, at: m.now}
 	if i := strings.Index(letter.Text, shopURL+"/c/"); i >= 0 {
 		a.link, _, _ = strings.Cut(letter.Text[i+len(shopURL):], "\n")
 		a.link = strings.TrimSpace(a.link)

@@ -269,18 +269,12 @@ func (s *stripe) tell(h offers.Hint) {
 		s.after(30*time.Second, nil, func() { s.tell(h) })
 		return
 	}
-	if !s.healed { // else what it has not told by then comes with the next
-		s.after(time.Minute, nil, func() {})
-	}
 	s.after(0, l, func() {
 		if err := l.shop.Hear(s.ctx, h, l.clock()); err != nil && !l.dead {
 			s.after(30*time.Second, nil, func() { s.tell(h) })
 		}
 	})
 }
-
-// heal ends what is at work.
-func (s *stripe) heal() {}
 
 // Payments implements [confirm.Ledger].
 func (s *stripe) Payments(_ context.Context, from, to time.Time, see func(confirm.Entry) error) error {

@@ -80,7 +80,6 @@ type world struct {
 	sky
 	ctx    context.Context
 	base   store.Store // without any fault
-	memory bool
 	wares  []*ware
 	people []*person
 	wants  []*want
@@ -142,9 +141,8 @@ func (w *world) runUntil(end time.Time) {
 // begin makes the world.
 func (w *world) begin() (err error) {
 	w.look(w.Seed, w.Weather, w.Store == nil)
-	w.base, w.memory = store.Store(store.NewMemory()), true
+	w.base = store.NewMemory()
 	if w.Store != nil {
-		w.memory = false
 		if w.base, err = w.Store(); err != nil {
 			return err
 		}
@@ -192,7 +190,6 @@ func (w *world) heal() {
 		}
 	}
 	w.net.takeOver()
-	w.stripe.heal()
 	// Somebody looks at the books, as serve does each hour.
 	w.after(10*time.Minute, nil, w.books)
 }
