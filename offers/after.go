@@ -291,6 +291,7 @@ func (s *step) partBack() {
 	if r := s.made(); r != nil {
 		r.MadeAt = s.now
 		s.do(MailRefund, r.N)
+		s.tellMerchant(ToldRefunded)
 	}
 }
 
@@ -300,6 +301,7 @@ func (s *step) refunded() {
 	} else {
 		s.made().MadeAt = s.now
 		s.tell(WasRefunded)
+		s.tellMerchant(ToldRefunded)
 	}
 	s.release()
 }
@@ -307,6 +309,7 @@ func (s *step) refunded() {
 func (s *step) ship() {
 	s.p.ShippedAt, s.p.Tracking = s.now, s.ev.Text
 	s.do(MailShipped, 0)
+	s.tellMerchant(ToldShipped)
 }
 
 // withdraw: what the buyer has not been sent is paid back at once; for what is on its
@@ -314,6 +317,7 @@ func (s *step) ship() {
 func (s *step) withdraw() {
 	s.p.WithdrawnAt = s.now
 	s.do(MailWithdrawal, 0)
+	s.tellMerchant(ToldWithdrawn)
 	if s.p.ShippedAt.IsZero() {
 		s.refund(Money{}, "withdrawal")
 	}

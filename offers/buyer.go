@@ -39,6 +39,7 @@ type Buyer struct {
 	Customer   string    `json:"customer"` // Stripe's id
 	Cards      []Card    `json:"cards"`    // the first is the one that pays
 	Address    string    `json:"address,omitempty"`
+	Country    string    `json:"country,omitempty"` // of the address (ISO 3166-1 alpha-2), where they have told
 	Registered time.Time `json:"registered"`
 	Terms      Consent   `json:"terms,omitzero"`   // what they have agreed to; zero where the operator registered them
 	Limits     Limits    `json:"limits,omitzero"`  // their own, below the shop's

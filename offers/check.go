@@ -93,12 +93,16 @@ type shardCheck struct {
 	blind     bool             // a purchase cannot be read, so that sums say nothing
 
 	blindSpent bool // the same of what is spent
+
+	listed map[string]ID   // what stands in lines and among orders
+	lists  map[string]bool // what should stand there, as the purchases have it
 }
 
 func (s *Shop) checkShard(ctx context.Context, shard int) (map[Finding]Finding, error) {
 	c := &shardCheck{
 		shop: s, shard: shard, found: map[Finding]Finding{}, owed: map[string]ID{}, forgets: map[string]bool{}, purchases: map[ID]Code{},
 		codes: map[Code]ID{}, counts: map[string]int64{}, sums: map[string]int64{},
+		listed: map[string]ID{}, lists: map[string]bool{},
 	}
 	if err := c.readCounts(ctx, func(n store.Count) { c.counts[n.Key] = n.N }); err != nil {
 		return nil, err
@@ -115,6 +119,7 @@ func (s *Shop) checkShard(ctx context.Context, shard int) (map[Finding]Finding, 
 		}
 	}
 	c.checkCodes()
+	c.checkLists()
 	return c.found, c.checkCounts(ctx)
 }
 
@@ -160,6 +165,13 @@ func (c *shardCheck) effect(o store.Effect) {
 		}
 	case o.Kind == announceOffer:
 		c.announceEffect(o)
+	case o.Kind == serveLine:
+		var body lineEffect
+		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != body.id() {
+			unreadable(cmp.Or(err, errOtherName))
+		} else {
+			c.placed(o.ID, store.ShardOf(body.Offer))
+		}
 	case kind == Heed:
 		var body heedEffect
 		if err := json.Unmarshal(o.Body, &body); err != nil || o.ID != body.id() {
@@ -198,6 +210,21 @@ func (c *shardCheck) checkCodes() {
 	for id, code := range c.purchases {
 		if code != "" && code != unreadCode && c.codes[code] != id {
 			c.finds(WrongCode, codeKey(code), "this code of purchase %s does not lead there: whoever reposts it is told that it is unknown, or another's", id)
+		}
+	}
+}
+
+// checkLists holds lines and orders to the purchases. A purchase that was paid before
+// there were orders stands in none.
+func (c *shardCheck) checkLists() {
+	for key, id := range c.listed {
+		if !c.lists[key] && !c.blind {
+			c.finds(Orphan, key, "this names purchase %s, which is not there or not so", id)
+		}
+	}
+	for key := range c.lists {
+		if _, there := c.listed[key]; !there && strings.HasPrefix(key, "line/") {
+			c.finds(Stuck, key, "this purchase waits, and does not stand in the line: its turn never comes")
 		}
 	}
 }
@@ -251,6 +278,13 @@ func (c *shardCheck) checkCounts(ctx context.Context) error {
 				c.finds(Miscounted, key, "%d units count for account %s, but its purchases hold %d: %s", now[key], rest, c.sums[key],
 					either(now[key] > c.sums[key], "it can buy less than it may", "it can buy more than it may, and its purchases cannot end"))
 			}
+		case "waiting":
+			if c.placed(key, store.ShardOf(offer)) && !c.blind && now[key] == c.counts[key] && now[key] != c.sums[key] {
+				c.finds(Miscounted, key, "%d purchases count as waiting, and %d wait: %s", now[key], c.sums[key],
+					either(now[key] > c.sums[key], "who comes is sent to the end of a line that is not there", "who comes may overtake"))
+			}
+		case "funnel", "earned":
+			c.placed(key, store.ShardOf(offer))
 		case "spent":
 			account, ok := accountOfSpent(of)
 			if !ok {

@@ -110,6 +110,13 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		} else {
 			c.placed(r.Key, se.Account.Shard())
 		}
+	case "order", "line":
+		id, ok := ParseID(name[strings.LastIndexByte(name, '/')+1:])
+		if !ok {
+			c.finds(Unreadable, r.Key, "this names no purchase")
+		} else if c.placed(r.Key, id.Shard()) {
+			c.listed[r.Key] = id
+		}
 	case "open":
 		c.codePostRecord(r, name)
 	case "announced":
@@ -118,7 +125,7 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		c.placed(r.Key, store.ShardOf(r.Key))
 	case "aside":
 		c.placed(r.Key, store.ShardOf(name))
-	case "answer", "event", "store", "held", "cursor", "doctor":
+	case "answer", "event", "store", "held", "cursor", "doctor", haltKey:
 	default:
 		c.finds(Unknown, r.Key, "nobody knows this record")
 	}
@@ -198,6 +205,13 @@ func (c *shardCheck) purchase(r store.Record, filed, needed elsewhere) {
 	if held := int64(p.Held); held != 0 {
 		c.sums[takenKey(p.Offer, p.Variant)] += held
 		c.sums[boughtKey(p.Offer, p.Buyer)] += held
+	}
+	if p.State == Waiting {
+		c.sums[waitingKey(p.Offer, p.Variant)]++
+		c.lists[lineKey(p)] = true
+	}
+	if !p.PaidAt.IsZero() {
+		c.lists[orderKey(p)] = true
 	}
 	if why := p.miscounted(); why != "" {
 		c.finds(Overpaid, r.Key, "this purchase is %s, but %s: see its payment in Stripe's dashboard", p.State, why)

@@ -24,16 +24,18 @@
 //
 // # Promises
 //
-//   - Units are held in the commit that makes the purchase, and never more of
+//   - Units are held in the commit that promises them ([Hold]), and never more of
 //     them than there are. They come back only when no payment can be taken any
 //     more.
+//   - Who waits for what is sold out is served in order, and nobody overtakes.
 //   - Only the account that asked can echo, by its number.
 //   - A deadline follows from facts and the clock; nothing has to sweep.
 //   - What was promised (price, terms, windows) is kept with the purchase.
 //
 // # Every move
 //
-//	(new)      WishHeard    → refused (it cannot be had)
+//	(new)      WishHeard    → waiting (it is sold out, and there is a line)
+//	           WishHeard    → refused (it cannot be had)
 //	           WishHeard    → invited (no card is registered)
 //	           WishHeard    → asked
 //	invited    Enrolled     → expired (after the deadline)
@@ -42,14 +44,25 @@
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	waiting    Charged      → paid
+//	           DeadlinePast → expired (after the deadline)
+//	           CancelAsked  → cancelled
+//	           UnitBack     → expired (after the deadline)
+//	           UnitBack     → refused (it cannot be had)
+//	           UnitBack     → echoed (its code was repeated before)
+//	           UnitBack     → asked
 //	asked      ReplySent    → coded
 //	           CodeMailed   → coded
 //	           CodeUnmailed → refused
+//	           CodeEchoed   → waiting (it is sold out, and there is a line)
+//	           CodeEchoed   → refused (it cannot be had)
 //	           CodeEchoed   → echoed
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
-//	coded      CodeEchoed   → echoed
+//	coded      CodeEchoed   → waiting (it is sold out, and there is a line)
+//	           CodeEchoed   → refused (it cannot be had)
+//	           CodeEchoed   → echoed
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
@@ -102,6 +115,12 @@
 //	code/CODE                 the purchase that a code belongs to
 //	open/NETWORK/ID           the post of ours that shows the purchase's code and is waited for
 //	announced/NETWORK/OFFER/LANG/N  a post of ours about the offer ([Announcement])
+//	line/OFFER/VARIANT/ID     since when the purchase waits for a unit that comes back
+//	waiting/OFFER/VARIANT     count: how many wait
+//	order/OFFER/ID            when the purchase was paid
+//	funnel/OFFER/STAGE        count: purchases that came so far ([Stage])
+//	earned/OFFER/CUR/DAY      count: what was paid on a day of UTC, less what was paid back
+//	halt                      that nothing is charged ([Halt])
 //	erased/ID                 that a purchase was erased whose post may still come again
 //	offers                    count: grows with every change of an offer in the shard
 //	buyer/ACCOUNT             the buyer

@@ -33,6 +33,8 @@ const (
 	Shipped      EventKind = "Shipped"      // what was bought is on its way: Text is its tracking, if it has one
 	Withdrawn    EventKind = "Withdrawn"    // from the contract, by the buyer (By)
 	ChargeBegins EventKind = "ChargeBegins" // the grace is over, and the charge is about to be made
+	UnitBack     EventKind = "UnitBack"     // a unit that it waits for may have come back; Reason if it cannot be had
+	Noted        EventKind = "Noted"        // somebody of the shop has written something about it: Text, Who
 	BuyerBarred  EventKind = "BuyerBarred"  // nothing is charged to the buyer any more, and a charge is owed
 	EffectDone   EventKind = "EffectDone"   // an effect that moves nothing was done, or is not needed any more
 )
@@ -40,7 +42,7 @@ const (
 // EventKinds are all of them.
 var EventKinds = []EventKind{WishHeard, Enrolled, ReplySent, ReplyFailed, CodeMailed, CodeUnmailed, CodeEchoed,
 	IntentMade, IntentFailed, LinkMailed, LinkUnmailed, LinkPressed, Charged, BankAsks, BankLeft, ChargeFailed,
-	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, Shipped, Withdrawn, ChargeBegins, BuyerBarred, EffectDone}
+	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, Shipped, Withdrawn, ChargeBegins, BuyerBarred, UnitBack, Noted, EffectDone}
 
 // An Event is what happened, with what is known of it.
 type Event struct {
@@ -58,6 +60,7 @@ type Event struct {
 	Amount  Money  // to be refunded
 	N       int    // of the refund
 	Text    string // of the operator
+	Who     string // has said so, for the shop's people to read
 }
 
 // An EffectKind is something owed to the outside world.
@@ -79,13 +82,22 @@ const (
 	MailRefund     EffectKind = "mail-refund"     // tell the buyer of refund N, where there are several
 	MailShipped    EffectKind = "mail-shipped"    // tell the buyer that it is on its way
 	MailWithdrawal EffectKind = "mail-withdrawal" // acknowledge the withdrawal
+	TellMerchant   EffectKind = "tell-merchant"   // What has happened after the payment
 	File           EffectKind = "file"            // under the buyer's own purchases, in the buyer's shard
 	Deadline       EffectKind = "deadline"        // see whether it has passed
 )
 
 // EffectKinds are all of them.
 var EffectKinds = []EffectKind{Reply, MailCode, Prepare, MailLink, Charge, Look, Void, MailReceipt, Thank, MailReason,
-	ReplyReason, Refunding, MailRefund, MailShipped, MailWithdrawal, File, Deadline}
+	ReplyReason, Refunding, MailRefund, MailShipped, MailWithdrawal, TellMerchant, File, Deadline}
+
+// What a merchant's own machines are told of a purchase (see [Merchant.Hooks]).
+const (
+	ToldPaid      = "purchase.paid"
+	ToldShipped   = "purchase.shipped"
+	ToldRefunded  = "purchase.refunded" // all or a part
+	ToldWithdrawn = "purchase.withdrawn"
+)
 
 // An Effect is owed for a purchase. Its ID is stable: it is the same however often
 // the effect is tried, and whoever tries it.
@@ -95,6 +107,7 @@ type Effect struct {
 	N        int        `json:"n,omitempty"`      // which one of its kind
 	Reason   Reason     `json:"reason,omitempty"` // of a MailReason
 	Due      time.Time  `json:"-"`                // zero: at once
+	What     string     `json:"what,omitempty"`   // a TellMerchant tells
 	Since    int64      `json:"since,omitempty"`  // the purchase's version by the commit that owed it; 0: not known
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -24,7 +23,7 @@ type Offer struct {
 	Tag      string         `json:"tag"` // as it is written, without '#'
 	Title    string         `json:"title"`
 	Seller   string         `json:"seller"` // who sells, as the buyer reads it
-	Price    Money          `json:"price"`  // of one unit, all included
+	Price    Money          `json:"price"`  // of one unit
 	Stock    map[string]int `json:"stock"`  // units that may ever be out, by variant; "" where there are none
 	PerBuyer int            `json:"per_buyer"`
 	Opens    time.Time      `json:"opens,omitzero"`  // zero: always
@@ -32,9 +31,24 @@ type Offer struct {
 	Terms    string         `json:"terms,omitempty"`
 	Picture  string         `json:"picture,omitempty"` // an https address
 
+	Tags     []string            `json:"tags,omitempty"`     // other hashtags that mean it too
+	Aliases  map[string][]string `json:"aliases,omitempty"`  // other names of variants, such as those in another language
+	Prices   []Money             `json:"prices,omitempty"`   // of one unit, in other currencies than Price
+	Delivery []Money             `json:"delivery,omitempty"` // of a whole purchase, one for each currency at most; free in others
+	Zone     string              `json:"zone,omitempty"`     // by whose clocks it opens and closes (IANA); "": UTC
+	Hold     Hold                `json:"hold,omitempty"`     // when units are held
+	Waitlist bool                `json:"waitlist,omitempty"` // who comes when it is sold out may wait for a unit that comes back
+
+	// Countries are where it is sold to (ISO 3166-1 alpha-2); none: everywhere.
+	Countries []string `json:"countries,omitempty"`
+
+	// Merchant is whose offer it is, by the id of a [Merchant]; "": the operator's own.
+	Merchant string `json:"merchant,omitempty"`
+
 	SellerAddress   string  `json:"seller_address,omitempty"`
 	SellerTaxNumber string  `json:"seller_tax_number,omitempty"` // such as a VAT id
-	Tax             Percent `json:"tax_percent,omitzero"`        // included in the price; 0: none is stated
+	Tax             Percent `json:"tax_percent,omitzero"`        // 0: none is stated
+	TaxAdded        bool    `json:"tax_added,omitempty"`         // the tax comes on top of prices and delivery; else they include it
 	Digital         bool    `json:"digital,omitempty"`           // nothing is shipped
 
 	// WithdrawalDays are the days in which the buyer can withdraw from the contract, see
@@ -123,16 +137,7 @@ func (o Offer) Validate() error {
 	if o.WithdrawalDays < 0 || o.WithdrawalDays > MaxWithdrawalDays {
 		bad("withdrawal_days: between 0 (there is no such right) and %d, not %d", MaxWithdrawalDays, o.WithdrawalDays)
 	}
-	if o.Price.Minor <= 0 {
-		bad("price: must be more than nothing")
-	}
-	if _, err := ParseMoney(o.Price.Decimal(), o.Price.Currency); err != nil {
-		bad("currency: %q is not a currency (ISO 4217, such as USD)", o.Price.Currency)
-	} else if _, err := o.Price.Times(MaxQuantity); err != nil {
-		bad("price: %v", err)
-	} else if !o.Price.inSteps() {
-		bad("price: cards are charged in steps of 0.010 %s", o.Price.Currency)
-	}
+	o.validatePrices(bad)
 	if len(o.Stock) == 0 || len(o.Stock) > MaxVariants {
 		bad("stock: between 1 and %d variants, not %d", MaxVariants, len(o.Stock))
 	}
@@ -154,6 +159,7 @@ func (o Offer) Validate() error {
 			bad("stock: a variant without a name")
 		}
 	}
+	o.validateMore(bad)
 	if o.PerBuyer < 1 || o.PerBuyer > MaxQuantity {
 		bad("per_buyer: between 1 and %d, not %d", MaxQuantity, o.PerBuyer)
 	}
@@ -183,67 +189,6 @@ func isTag(s string) bool {
 		letter = letter || TagLetter(r)
 	}
 	return letter
-}
-
-// Variants are the names of what can be chosen, sorted; one empty name where
-// there is no choice.
-func (o Offer) Variants() []string {
-	names := make([]string, 0, len(o.Stock))
-	for name := range o.Stock {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Choose finds the variant that the words of a wish name: the one all of whose
-// words stand among them, in any order and case; where several do, the one with
-// the most words. Not ok: none does, or two equally.
-func (o Offer) Choose(words []string) (variant string, ok bool) {
-	if _, single := o.Stock[""]; single {
-		return "", true
-	}
-	said := map[string]bool{}
-	for _, w := range words {
-		said[TagKey(Word(w))] = true
-	}
-	best := 0
-	for _, name := range o.Variants() {
-		named := strings.Fields(name)
-		missing := slices.ContainsFunc(named, func(w string) bool { return !said[TagKey(Word(w))] })
-		switch {
-		case missing || len(named) < best:
-		case len(named) == best:
-			ok = false
-		default:
-			variant, ok, best = name, true, len(named)
-		}
-	}
-	return variant, ok
-}
-
-// ParseTimes reads how many are wanted: "x2", "2x", "×2" and "2×". More than can be
-// had is as good as any other number that is too large.
-func ParseTimes(word string) (int, bool) {
-	word = TagKey(word)
-	digits := word
-	for _, x := range []string{"x", "×"} {
-		if d, ok := strings.CutPrefix(word, x); ok {
-			digits = d
-		} else if d, ok := strings.CutSuffix(word, x); ok {
-			digits = d
-		}
-	}
-	if digits == word {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(digits, 10, 32)
-	return int(min(n, 10*MaxQuantity+9)), err == nil && n > 0
-}
-
-// Word is a word of a text without what stands around it: commas, quotes, brackets.
-func Word(s string) string {
-	return strings.TrimFunc(s, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '×' })
 }
 
 // Closed says why nothing of the offer can be bought at now, or "".

@@ -34,6 +34,9 @@ func (s *Shop) OnAnswer(act func(ctx context.Context, a Answer, again bool) erro
 func needed(p Purchase, e Effect) bool {
 	switch e.Kind {
 	case Reply:
+		if p.State == Waiting {
+			return p.LineSince.Equal(p.AskedAt) // by its wish, which nobody has answered yet
+		}
 		// A code that goes by mail needs no reply. The invitation was one, or may have been:
 		// why it came to nothing goes by mail.
 		return p.State == Asked && !p.CodeByMail || p.State == Invited || p.State == Refused && p.Moves == 1
@@ -98,6 +101,8 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 		return s.performForgetSpent(ctx, l)
 	case string(Heed):
 		return s.performHeed(ctx, l)
+	case serveLine:
+		return s.performLine(ctx, l)
 	}
 	e := Effect{Kind: EffectKind(l.Kind)}
 	if err := json.Unmarshal(l.Body, &e); err != nil {
@@ -107,11 +112,19 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	if e.Since > 0 && follows(e.Kind) {
 		p, remembered = s.recent.get(e.Purchase, e.Since, s.Now())
 	}
-	var err error
-	if !remembered {
-		if p, err = s.Purchase(ctx, e.Purchase); err != nil {
-			return err
-		}
+	halted, err := s.halted(), error(nil)
+	switch {
+	case remembered:
+	case e.Kind == Charge:
+		p, halted, err = s.purchaseUnlessHalted(ctx, e.Purchase)
+	default:
+		p, err = s.Purchase(ctx, e.Purchase)
+	}
+	if err != nil {
+		return err
+	}
+	if halted && waits(e.Kind) {
+		return s.putOff(ctx, l, s.Now().Add(haltPause), "the shop is halted")
 	}
 	switch {
 	case e.Kind == Deadline:

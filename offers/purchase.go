@@ -56,6 +56,7 @@ const (
 	Coded      State = "coded"      // the code is public
 	Echoed     State = "echoed"     // the same account confirmed; intent and mail are owed
 	Mailed     State = "mailed"     // the link is with the buyer
+	Waiting    State = "waiting"    // it is sold out; who is next gets the unit that comes back
 	Confirmed  State = "confirmed"  // the button was pressed; the charge is owed
 	Challenged State = "challenged" // the bank asks the buyer
 	Paid       State = "paid"       // charged, once
@@ -67,7 +68,7 @@ const (
 )
 
 // States in the order of a purchase's life.
-var States = []State{New, Invited, Asked, Coded, Echoed, Mailed, Confirmed, Challenged, Paid, Declined, Expired, Cancelled, Refused, Refunded}
+var States = []State{New, Invited, Waiting, Asked, Coded, Echoed, Mailed, Confirmed, Challenged, Paid, Declined, Expired, Cancelled, Refused, Refunded}
 
 // Ended says that no money will be asked for any more.
 func (s State) Ended() bool {
@@ -115,6 +116,10 @@ const (
 	NotAnswered    Reason = "not_answered" // reply or mail took too long
 	QuietHours     Reason = "quiet_hours"  // the buyer wants to be sold nothing at this hour
 	NotCharged     Reason = "not_charged"  // the charge took too long, and was called off
+	OnWaitlist     Reason = "on_waitlist"  // sold out, and the buyer waits for a unit that comes back
+	WaitOver       Reason = "wait_over"    // none came back in time
+	CountryNeeded  Reason = "country_needed"
+	NotSoldThere   Reason = "not_sold_there" // in the buyer's country
 )
 
 // Which limit on spending stands in the way (see [OverLimit]).
@@ -154,10 +159,14 @@ type Times struct {
 	// Grace is how long a press of the button can be taken back before the charge is
 	// made; 0: not at all.
 	Grace time.Duration `json:"grace,omitempty"`
+
+	// Wait is how long a buyer waits for a unit that comes back, where there is a waiting
+	// list; 0: a week.
+	Wait time.Duration `json:"wait,omitempty"`
 }
 
 // DefaultTimes are the windows where nothing else is configured.
-var DefaultTimes = Times{Answer: time.Hour, Echo: 15 * time.Minute, Link: 15 * time.Minute, Invite: 24 * time.Hour, Keep: 400 * 24 * time.Hour}
+var DefaultTimes = Times{Answer: time.Hour, Echo: 15 * time.Minute, Link: 15 * time.Minute, Invite: 24 * time.Hour, Keep: 400 * 24 * time.Hour, Wait: 7 * 24 * time.Hour}
 
 // Validate joins every complaint about the windows.
 func (t Times) Validate() error {
@@ -169,6 +178,9 @@ func (t Times) Validate() error {
 		if w.d <= 0 {
 			errs = append(errs, fmt.Errorf("%s: %s is no time in which anything can be done", w.name, w.d))
 		}
+	}
+	if t.Wait < 0 {
+		errs = append(errs, fmt.Errorf("wait: %s is less than nothing", t.Wait))
 	}
 	if t.Grace < 0 {
 		errs = append(errs, fmt.Errorf("grace: %s is less than nothing", t.Grace))
@@ -207,11 +219,20 @@ type Purchase struct {
 
 	SellerAddress   string  `json:"seller_address,omitempty"`
 	SellerTaxNumber string  `json:"seller_tax_number,omitempty"`
-	Tax             Percent `json:"tax_percent,omitzero"`      // included in the total; 0: none is stated
+	Tax             Percent `json:"tax_percent,omitzero"` // included in the total; 0: none is stated
+	Delivery        Money   `json:"delivery,omitzero"`    // included in the total, with its tax where that is added
+	Picture         string  `json:"picture,omitempty"`
+	Merchant        string  `json:"merchant,omitempty"`        // whose offer it is
 	Digital         bool    `json:"digital,omitempty"`         // nothing is shipped
 	WithdrawalDays  int     `json:"withdrawal_days,omitempty"` // in which the buyer can withdraw; 0: excluded
 
-	Held       int       `json:"held"` // units taken from stock, now
+	Hold       Hold      `json:"hold,omitempty"`      // when units are taken from stock
+	Waitlist   bool      `json:"waitlist,omitempty"`  // it may wait where it is sold out
+	WaitUntil  time.Time `json:"wait_until,omitzero"` // how long, at most
+	LineSince  time.Time `json:"line_since,omitzero"` // since when it has waited, or last did
+	Place      int       `json:"place,omitempty"`     // in the line, as it was told; the first is 1
+	TurnAt     time.Time `json:"turn_at,omitzero"`    // when a unit came back for it
+	Held       int       `json:"held"`                // units taken from stock, now
 	Code       Code      `json:"code,omitempty"`
 	Reply      string    `json:"reply,omitempty"`   // our public reply
 	Echo       string    `json:"echo,omitempty"`    // the post that repeated the code
@@ -242,6 +263,10 @@ type Purchase struct {
 	Refunds      []Refund  `json:"refunds,omitempty"`     // in their order
 	EndedAt      time.Time `json:"ended_at,omitzero"`
 
+	MerchantTold int `json:"merchant_told,omitempty"` // how often its merchant's machines were told something, or are to be
+
+	Notes []Note `json:"notes,omitempty"` // of the merchant's and the operator's, in their order
+
 	version      int64
 	offerVersion int64 // of the offer that a wish was decided by
 	remembered   bool  // it was not read just now (see recent)
@@ -254,6 +279,8 @@ func (p Purchase) Deadline() time.Time {
 	switch p.State {
 	case Invited:
 		return p.AskedAt.Add(p.Times.Invite)
+	case Waiting:
+		return p.WaitUntil
 	case Asked:
 		return p.AskedAt.Add(p.Times.Answer)
 	case Coded:

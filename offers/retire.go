@@ -101,6 +101,7 @@ func (p Purchase) effects() []string {
 	numbered(Charge, p.Attempt)
 	numbered(Refunding, len(p.Refunds))
 	numbered(MailRefund, len(p.Refunds))
+	numbered(TellMerchant, p.MerchantTold)
 	numbered(Look, p.Looks)
 	return ids
 }
@@ -154,6 +155,16 @@ func (s *Shop) retire(ctx context.Context, p Purchase, c store.Change) (records 
 		}
 		if recs[0].Version > 0 && ID(recs[0].Value) == p.ID {
 			c.Put = append(c.Put, store.Put{Key: codeKey(p.Code), Version: recs[0].Version})
+			records++
+		}
+	}
+	if !p.PaidAt.IsZero() {
+		recs, err := s.store.Get(ctx, c.Shard, orderKey(p))
+		if err != nil {
+			return 0, err
+		}
+		if recs[0].Version > 0 {
+			c.Put = append(c.Put, store.Put{Key: orderKey(p), Version: recs[0].Version})
 			records++
 		}
 	}

@@ -3,7 +3,9 @@ package offers
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"hash/maphash"
+	"reflect"
 	"slices"
 	"time"
 	"unique"
@@ -21,6 +23,11 @@ type shelf struct {
 	count int
 	fine  []unique.Handle[finePrint] // the packed offers name them by their number
 	where map[unique.Handle[finePrint]]uint64
+	last  struct { // that of the last put: most offers of one seller follow each other
+		print  finePrint
+		number uint64
+	}
+	tagged int // offers with more than one hashtag
 
 	hash func(id string) uint64 // nil: maphash; a test has ids collide
 }
@@ -51,15 +58,13 @@ func (s *shelf) put(o Offer) {
 		*s = *s.without(o.ID)
 	}
 	if s.begin == nil {
-		s.begin, s.where = map[uint64]uint32{}, map[unique.Handle[finePrint]]uint64{}
+		s.begin = map[uint64]uint32{}
 	}
-	fine := unique.Make(finePrint{o.Seller, o.SellerAddress, o.SellerTaxNumber, o.Terms, o.Price.Currency, o.Tax, o.PerBuyer, o.WithdrawalDays, o.Digital})
-	number, ok := s.where[fine]
-	if !ok {
-		number = uint64(len(s.fine))
-		s.fine, s.where[fine] = append(s.fine, fine), number
-	}
+	number := s.numberOf(finePrint{o.Seller, o.SellerAddress, o.SellerTaxNumber, o.Terms, o.Price.Currency, o.Tax, o.PerBuyer, o.WithdrawalDays, o.Digital})
 	s.count++
+	if len(o.Tags) > 0 {
+		s.tagged++
+	}
 	hash := s.hashOf(o.ID)
 	before, chained := s.begin[hash]
 	s.begin[hash] = uint32(len(s.data))
@@ -93,6 +98,25 @@ func (s *shelf) put(o Offer) {
 	at(o.Opens)
 	at(o.Closes)
 	text(o.Picture)
+	text(o.rare())
+}
+
+// numberOf is that of a fine print, which is kept if it is new.
+func (s *shelf) numberOf(print finePrint) uint64 {
+	if len(s.fine) > 0 && s.last.print == print {
+		return s.last.number
+	}
+	if s.where == nil {
+		s.where = map[unique.Handle[finePrint]]uint64{}
+	}
+	fine := unique.Make(print)
+	number, ok := s.where[fine]
+	if !ok {
+		number = uint64(len(s.fine))
+		s.fine, s.where[fine] = append(s.fine, fine), number
+	}
+	s.last.print, s.last.number = print, number
+	return number
 }
 
 // get finds an offer by its id.
@@ -121,16 +145,35 @@ func (s *shelf) each(see func(Offer) bool) bool {
 	return true
 }
 
-// tags appends the hashtags of all offers, without unpacking what else they have: of a
-// million offers that would be half a gigabyte for a moment.
+// tags appends the hashtags of all offers.
 func (s *shelf) tags(all []string) []string {
-	all = slices.Grow(all, s.count)
+	s.eachTag(func(tag, _ []byte, others []string) {
+		all = append(append(all, string(tag)), others...)
+	})
+	return all
+}
+
+// others shows the hashtags of offers beside their first ones.
+func (s *shelf) others(see func(tag, id string)) {
+	if s.tagged == 0 { // as nearly always: of a million offers looking takes 0.2 s
+		return
+	}
+	s.eachTag(func(_, id []byte, others []string) {
+		for _, tag := range others {
+			see(tag, string(id))
+		}
+	})
+}
+
+// eachTag shows the hashtags of all offers, without unpacking what else they have: of a
+// million offers that would be half a gigabyte for a moment.
+func (s *shelf) eachTag(see func(tag, id []byte, others []string)) {
 	for p := (packed{data: s.data}); len(p.data) > 0; {
 		p.number() // what has the same hash
-		p.bytes()  // id
+		id := p.bytes()
 		p.signed() // version
 		p.number() // fine print
-		all = append(all, p.text())
+		tag := p.bytes()
 		p.bytes()  // title
 		p.signed() // price
 		for range p.number() {
@@ -140,8 +183,12 @@ func (s *shelf) tags(all []string) []string {
 		p.bytes() // opens
 		p.bytes() // closes
 		p.bytes() // picture
+		var o Offer
+		if rare := p.bytes(); len(rare) > 0 {
+			o.addRare(rare)
+		}
+		see(tag, id, o.Tags)
 	}
-	return all
 }
 
 // without is a shelf with all offers but one.
@@ -180,7 +227,44 @@ func (s *shelf) unpack(id string, p *packed) Offer {
 		o.Stock[name] = int(p.signed())
 	}
 	o.Opens, o.Closes, o.Picture = p.time(), p.time(), p.text()
+	if rare := p.bytes(); len(rare) > 0 {
+		o.addRare(rare)
+	}
 	return o
+}
+
+// rareTerms are what few offers have. They are packed as JSON.
+type rareTerms struct {
+	Tags      []string            `json:"t,omitempty"`
+	Aliases   map[string][]string `json:"a,omitempty"`
+	Prices    []Money             `json:"p,omitempty"`
+	Delivery  []Money             `json:"d,omitempty"`
+	Zone      string              `json:"z,omitempty"`
+	Hold      Hold                `json:"h,omitempty"`
+	Waitlist  bool                `json:"w,omitempty"`
+	TaxAdded  bool                `json:"x,omitempty"`
+	Countries []string            `json:"c,omitempty"`
+	Merchant  string              `json:"m,omitempty"`
+}
+
+// rare is what the offer has of them, "" if nothing.
+func (o Offer) rare() string {
+	r := rareTerms{o.Tags, o.Aliases, o.Prices, o.Delivery, o.Zone, o.Hold, o.Waitlist, o.TaxAdded, o.Countries, o.Merchant}
+	if reflect.ValueOf(r).IsZero() {
+		return ""
+	}
+	b, _ := json.Marshal(r) // nothing of it can fail
+	if string(b) == "{}" {
+		return ""
+	}
+	return string(b)
+}
+
+func (o *Offer) addRare(b []byte) {
+	var r rareTerms
+	_ = json.Unmarshal(b, &r) // it is as rare has written it
+	o.Tags, o.Aliases, o.Prices, o.Delivery, o.Zone = r.Tags, r.Aliases, r.Prices, r.Delivery, r.Zone
+	o.Hold, o.Waitlist, o.TaxAdded, o.Countries, o.Merchant = r.Hold, r.Waitlist, r.TaxAdded, r.Countries, r.Merchant
 }
 
 // packed is read from its beginning. It holds what put has written, and nothing else.

@@ -35,6 +35,12 @@ func testShelf(t *testing.T, s shelf) {
 			full.Opens = time.Date(2026, 5, 1, 20, 0, 0, 1, time.FixedZone("", 19800))
 		case name == "Closes":
 			full.Closes = time.Date(2026, 5, 2, 20, 0, 0, 0, time.UTC)
+		case name == "Tags" || name == "Countries":
+			f.Set(reflect.ValueOf([]string{name, "ü"}))
+		case name == "Prices" || name == "Delivery":
+			f.Set(reflect.ValueOf([]Money{{Minor: 1, Currency: "EUR"}, {Minor: 1 << 40, Currency: "JPY"}}))
+		case name == "Aliases":
+			full.Aliases = map[string][]string{"M": {"medium", "moyen"}}
 		default:
 			t.Errorf("what is %s?", name)
 		}
@@ -64,7 +70,7 @@ func testShelf(t *testing.T, s shelf) {
 			tags[tag] = true
 		}
 		for _, o := range want {
-			if !tags[o.Tag] || len(tags) != len(want) {
+			if !tags[o.Tag] || len(tags) != len(want)+len(full.Tags) {
 				t.Errorf("%d tags, without %s", len(tags), o.Tag)
 			}
 		}

@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hashtill/store"
@@ -63,7 +65,8 @@ type Shop struct {
 	store     store.Store
 	catalogue catalogue
 	recent    recent
-	soldOut   sync.Map // the keys of counts that were found full: it is worth a look before the next try
+	halt      atomic.Pointer[Halt] // as it was read last
+	soldOut   sync.Map             // the keys of counts that were found full: it is worth a look before the next try
 	acts      map[EffectKind]Act
 	answer    func(ctx context.Context, a Answer, again bool) error
 	saving    func(ctx context.Context, a Account, page string) (over bool, err error)
@@ -151,13 +154,24 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 		Offer: o.ID, Tag: o.Tag, Title: o.Title, Seller: o.Seller, Terms: o.Terms,
 		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks && !w.ByMail, CodeByMail: w.ByMail,
 		SellerAddress: o.SellerAddress, SellerTaxNumber: o.SellerTaxNumber, Tax: o.Tax, Digital: o.Digital, WithdrawalDays: o.WithdrawalDays,
+		Picture: o.Picture, Merchant: o.Merchant, Hold: o.Hold, Waitlist: o.Waitlist,
 		offerVersion: o.version,
 	}
 	if b.Lang != "" {
 		p.Lang = b.Lang
 	}
-	if p.Total, err = o.Price.Times(p.Quantity); err != nil {
+	pays := o.currencyOf(w.Words, b.Country)
+	if p.Total, err = o.Total(p.Quantity, pays); err != nil {
 		return p, "", err
+	}
+	if fee := o.DeliveryIn(pays); fee.Minor > 0 {
+		p.Delivery = fee
+	}
+	if p.Waitlist {
+		p.WaitUntil = now.Add(cmp.Or(s.Times.Wait, DefaultTimes.Wait))
+		if !o.Closes.IsZero() && o.Closes.Before(p.WaitUntil) {
+			p.WaitUntil = o.Closes
+		}
 	}
 	reason = o.Closed(now)
 	if variant, ok := o.Choose(w.Words); ok {
@@ -168,17 +182,27 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 	if reason == "" && w.Quantity > o.PerBuyer {
 		reason = LimitReached
 	}
+	if reason == "" && p.Registered {
+		reason = o.soldTo(b.Country)
+	}
 	full := takenKey(o.ID, p.Variant)
 	_, likely := s.soldOut.Load(full)
-	if reason == "" && (likely || !p.Registered) {
+	if reason == "" && (likely || !p.Registered || o.Waitlist) {
 		// Nobody should register for what is gone. And where the last wish found nothing, a
 		// look costs less than a commit that fails and is taken back: without it a wish for
 		// what is sold out was written twice.
-		taken, err := s.store.Counts(ctx, o.Shard(), full)
+		counts := []string{full}
+		if o.Waitlist {
+			counts = append(counts, waitingKey(o.ID, p.Variant))
+		}
+		taken, err := s.store.Counts(ctx, o.Shard(), counts...)
 		if err != nil {
 			return p, "", err
 		}
-		if taken[0]+int64(p.Quantity) > int64(o.Stock[p.Variant]) {
+		if o.Waitlist {
+			p.Place = int(max(taken[1], 0)) + 1
+		}
+		if taken[0]+int64(p.Quantity) > int64(o.Stock[p.Variant]) || p.Place > 1 { // nobody overtakes who waits
 			reason = SoldOut
 		} else if likely {
 			s.soldOut.Delete(full)
@@ -477,7 +501,7 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 				ev.Reason = OfferClosed
 			case err != nil:
 				return Purchase{}, err
-			default:
+			case ev.Kind == Enrolled:
 				ev.Reason = o.Closed(now)
 			}
 		default: // the effect is not ours any more: its next try brings the event
@@ -529,6 +553,10 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 		after.version = before.version + 1
 	}
 	codePost(&c, before, *after)
+	if err := line(&c, before, *after, s.Now()); err != nil {
+		return c, err
+	}
+	figures(&c, before, *after)
 	if after.Moves != before.Moves && !before.Deadline().IsZero() {
 		if id := deadline(before).ID(); settle == nil || settle.ID != id {
 			c.Drop = append(c.Drop, id)

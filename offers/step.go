@@ -53,16 +53,20 @@ var (
 	noSuchCard  = &guard{"with a card that cannot be chosen", func(s *step) bool { return s.ev.Reason != "" }}
 	oldLink     = &guard{"by a link that was replaced", func(s *step) bool { return s.ev.Round != s.p.Round }}
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
+	sold        = &guard{"it is sold out, and there is a line", func(s *step) bool { return s.ev.Reason == SoldOut && s.waits() }}
+	noRoom      = &guard{"it is still sold out", func(s *step) bool { return s.ev.Reason == SoldOut }}
+	echoedOnce  = &guard{"its code was repeated before", func(s *step) bool { return s.p.Echo != "" }}
 	inGrace     = &guard{"within the grace", func(s *step) bool { return s.p.Revocable(s.now) }}
 )
 
 var ended = in(Expired, Cancelled, Refused)
-var beforePay = in(Invited, Asked, Coded, Echoed, Mailed, Declined, Confirmed, Challenged)
+var beforePay = in(Invited, Waiting, Asked, Coded, Echoed, Mailed, Declined, Confirmed, Challenged)
 var unpaid = slices.Concat(in(New), beforePay, ended)
 
 // table is the whole machine. Every state and event has a row; a test holds it to
 // that, and to the diagram in the package comment.
 var table = []row{
+	{from: in(New), on: WishHeard, when: sold, to: Waiting, do: (*step).waitInLine},
 	{from: in(New), on: WishHeard, when: impossible, to: Refused, do: (*step).refuseWish},
 	{from: in(New), on: WishHeard, when: stranger, to: Invited, do: (*step).invite},
 	{from: in(New), on: WishHeard, to: Asked, do: (*step).ask},
@@ -70,6 +74,13 @@ var table = []row{
 	{from: in(Invited), on: Enrolled, when: late, to: Expired},
 	{from: in(Invited), on: Enrolled, when: impossible, to: Refused, do: (*step).tellEnrolled},
 	{from: in(Invited), on: Enrolled, to: Asked, do: (*step).enrol},
+
+	{from: in(Waiting), on: ReplyFailed, do: (*step).tellWaiting},
+	{from: in(Waiting), on: UnitBack, when: late, to: Expired, do: (*step).waitOver},
+	{from: in(Waiting), on: UnitBack, when: noRoom},
+	{from: in(Waiting), on: UnitBack, when: impossible, to: Refused, do: (*step).gone},
+	{from: in(Waiting), on: UnitBack, when: echoedOnce, to: Echoed, do: (*step).turnEchoed},
+	{from: in(Waiting), on: UnitBack, to: Asked, do: (*step).turn},
 
 	{from: in(Asked), on: ReplySent, when: late, do: (*step).noteReply},
 	{from: in(Asked), on: ReplySent, when: byMail, do: (*step).noteReply}, // it was the invitation
@@ -82,6 +93,8 @@ var table = []row{
 
 	{from: in(Asked, Coded), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},
 	{from: in(Asked, Coded), on: CodeEchoed, when: late, do: (*step).tellCodeExpired},
+	{from: in(Asked, Coded), on: CodeEchoed, when: sold, to: Waiting, do: (*step).waitEchoed},
+	{from: in(Asked, Coded), on: CodeEchoed, when: impossible, to: Refused, do: (*step).gone},
 	{from: in(Asked, Coded), on: CodeEchoed, to: Echoed, do: (*step).echo},
 	{from: in(Expired), on: CodeEchoed, when: someoneElse, refuse: NotYourCode},
 	{from: in(Expired), on: CodeEchoed, do: (*step).tellCodeExpired},
@@ -102,7 +115,7 @@ var table = []row{
 	{from: in(Echoed, Mailed, Declined), on: LinkPressed, when: noSuchCard, refuse: theReason},
 	{from: in(Echoed), on: LinkPressed, to: Confirmed, do: (*step).confirmUnmailed},
 	{from: in(Mailed, Declined), on: LinkPressed, to: Confirmed, do: (*step).confirm},
-	{from: in(New, Invited, Asked, Coded), on: LinkPressed, refuse: NotYet},
+	{from: in(New, Invited, Waiting, Asked, Coded), on: LinkPressed, refuse: NotYet},
 	{from: in(Confirmed, Challenged), on: LinkPressed}, // pressed twice: it is on its way
 	{from: in(Paid), on: LinkPressed, refuse: AlreadyPaid},
 	{from: in(Expired), on: LinkPressed, refuse: LinkExpired},
@@ -122,6 +135,7 @@ var table = []row{
 	{from: in(Confirmed, Challenged), on: ChargeFailed, to: Declined, do: (*step).declined},
 
 	{from: in(Invited), on: DeadlinePast, when: late, to: Expired},
+	{from: in(Waiting), on: DeadlinePast, when: late, to: Expired, do: (*step).waitOver},
 	{from: in(Asked), on: DeadlinePast, when: late, to: Expired, do: (*step).unanswered},
 	{from: in(Coded), on: DeadlinePast, when: late, to: Expired, do: (*step).release},
 	{from: in(Echoed), on: DeadlinePast, when: late, to: Expired, do: (*step).unmailed},
@@ -131,7 +145,7 @@ var table = []row{
 	{from: in(Mailed, Declined, Confirmed, Challenged), on: IntentVoided, to: Refused, do: (*step).cardUnusable}, // by hand, at Stripe
 
 	{from: States, on: CancelAsked, when: someoneElse, refuse: NotYourCode},
-	{from: in(Invited), on: CancelAsked, to: Cancelled},
+	{from: in(Invited, Waiting), on: CancelAsked, to: Cancelled},
 	{from: in(Asked, Coded), on: CancelAsked, to: Cancelled, do: (*step).release},
 	{from: in(Echoed, Mailed, Declined, Challenged), on: CancelAsked, to: Cancelled, do: (*step).void},
 	{from: in(Confirmed), on: CancelAsked, when: inGrace, to: Cancelled, do: (*step).void},
@@ -191,6 +205,8 @@ var table = []row{
 	{from: States, on: RefundMade},
 	{from: States, on: ChargeBegins},
 	{from: States, on: BuyerBarred},
+	{from: States, on: UnitBack},
+	{from: States, on: Noted, do: (*step).note},
 	{from: States, on: EffectDone},
 }
 
@@ -291,7 +307,7 @@ func (s *step) invite() {
 
 func (s *step) ask() {
 	s.begin()
-	s.p.Held = s.p.Quantity
+	s.hold(HoldAtWish)
 	if s.p.CodeByMail {
 		s.do(MailCode, 0)
 	}
@@ -303,7 +319,7 @@ func (s *step) enrol() {
 	s.p.Reason = ""
 	s.p.Registered = true
 	s.p.AskedAt = s.now
-	s.p.Held = s.p.Quantity
+	s.hold(HoldAtWish)
 	s.mailCode()
 }
 
@@ -344,6 +360,7 @@ func (s *step) tellCodeExpired() { s.tell(CodeExpired) }
 func (s *step) echo() {
 	s.p.Echo = s.ev.Post
 	s.p.EchoedAt = s.now
+	s.hold(HoldAtEcho)
 	s.do(Prepare, 0)
 }
 
@@ -378,6 +395,7 @@ func (s *step) confirm() {
 	if s.ev.Card.ID != "" {
 		s.p.Card = s.ev.Card
 	}
+	s.hold(HoldAtClick)
 	s.p.ConfirmedAt = s.now
 	s.p.ChargingAt = time.Time{}
 	s.p.Attempt++
@@ -434,6 +452,7 @@ func (s *step) paid() {
 	if s.p.Thanks {
 		s.do(Thank, 0)
 	}
+	s.tellMerchant(ToldPaid)
 }
 
 // paidTooLate: the money came although the purchase had ended, and nothing is
@@ -472,6 +491,13 @@ func (s *step) voided() {
 	s.release()
 	if s.p.Reason == NotCharged {
 		s.tell(NotCharged)
+	}
+}
+
+// hold takes the units, where this is the moment and they are not held already.
+func (s *step) hold(at Hold) {
+	if s.p.Hold.is(at) {
+		s.p.Held = s.p.Quantity
 	}
 }
 
