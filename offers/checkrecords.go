@@ -110,6 +110,29 @@ func (c *shardCheck) record(r store.Record, filed, owned, needed elsewhere) {
 		} else {
 			c.placed(r.Key, se.Account.Shard())
 		}
+	case "merchant":
+		if !c.placed(r.Key, store.ShardOf(r.Key)) {
+			return
+		}
+		if m, err := readMerchant(r); err != nil {
+			unreadable("merchant", err)
+		} else if m.ID != name {
+			unreadable("merchant", errOtherName)
+		}
+	case "staff":
+		if !c.placed(r.Key, store.ShardOf(r.Key)) {
+			return
+		}
+		if p, err := readPerson(r); err != nil {
+			unreadable("person", err)
+		} else if staffKey(p.Email) != r.Key {
+			unreadable("person", errOtherName)
+		}
+	case "machine", "shift":
+		c.placed(r.Key, store.ShardOf(r.Key))
+	case "deed":
+		merchant, _, _ := strings.Cut(name, "/")
+		c.placed(r.Key, shardOfMerchant(merchant))
 	case "order", "line":
 		id, ok := ParseID(name[strings.LastIndexByte(name, '/')+1:])
 		if !ok {

@@ -120,6 +120,11 @@
 //	order/OFFER/ID            when the purchase was paid
 //	funnel/OFFER/STAGE        count: purchases that came so far ([Stage])
 //	earned/OFFER/CUR/DAY      count: what was paid on a day of UTC, less what was paid back
+//	merchant/ID               a merchant, with its tokens and hooks ([Merchant])
+//	machine/HASH              whose token it is
+//	staff/HASH                somebody who signs in at the desk ([Person])
+//	shift/HASH                a browser in which they are signed in, or a link to that
+//	deed/MERCHANT/TIME        what somebody of the shop did ([Deed])
 //	halt                      that nothing is charged ([Halt])
 //	erased/ID                 that a purchase was erased whose post may still come again
 //	offers                    count: grows with every change of an offer in the shard
