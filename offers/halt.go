@@ -12,7 +12,7 @@ import (
 
 // A Halt stops all charging at once. No charge begins while it stands, from the moment
 // that [Shop.Halt] has returned; what was on its way to Stripe then may still be taken.
-// Wishes are heard and wait: within a second or so no code, no payment and no link goes
+// Wishes are heard and wait: within seconds no code, no payment and no link goes
 // out. What waits goes on when the halt is lifted, and what has waited for longer than
 // [Times.Answer] expires, and its buyer is told that nothing was charged.
 type Halt struct {
@@ -90,7 +90,10 @@ func (s *Shop) Halted(ctx context.Context) (*Halt, error) {
 	return h, nil
 }
 
-// halted is Halted as it was read last, which is a second ago or so ([Shop.Refresh]).
+// Stopped says whether the shop is halted, as it was read last.
+func (s *Shop) Stopped() bool { return s.halted() }
+
+// halted is Halted as it was read last, which is seconds ago ([Shop.Refresh]).
 func (s *Shop) halted() bool { return s.halt.Load() != nil }
 
 // waits: an effect of that kind is not done while the shop is halted.

@@ -468,3 +468,33 @@ func (w *window) hear(h http.Header, skew time.Duration, now time.Time, inFlight
 
 // Expect implements [bot.Orderly].
 func (a *account) Expect(post string) (undo func()) { return a.budget.expect(post) }
+
+// An Allowance is what is left of one of the limits on what the account may say.
+type Allowance struct {
+	Name   string // as X's headers have it, or "replies of a day"
+	Left   int
+	Limit  int
+	Resets time.Time // zero: nothing was said in this window yet
+}
+
+// Allowances are what the account may still say, as far as this process knows.
+func (a *account) Allowances() []Allowance {
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.roll(b.now())
+	var all []Allowance
+	for _, w := range b.windows {
+		if w.limit > 0 {
+			all = append(all, Allowance{w.header, max(w.left, 0), w.limit, w.reset})
+		}
+	}
+	if b.perDay > 0 {
+		today := Allowance{Name: "replies of a day", Left: max(b.perDay-len(b.said), 0), Limit: b.perDay}
+		if len(b.said) > 0 {
+			today.Resets = b.said[0].at.Add(day)
+		}
+		all = append(all, today)
+	}
+	return all
+}

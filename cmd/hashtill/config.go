@@ -31,6 +31,16 @@ type Config struct {
 
 	MetricsListen string `yaml:"metrics_listen"`
 
+	Desk struct {
+		URL    string `yaml:"url"`
+		Listen string `yaml:"listen"`
+	} `yaml:"desk"`
+
+	Traces struct {
+		URL   string  `yaml:"url"`
+		Share float64 `yaml:"share"`
+	} `yaml:"traces"`
+
 	Keys     Secret `yaml:"-"`
 	KeysFile string `yaml:"keys_file"`
 
@@ -110,6 +120,7 @@ type Config struct {
 		Answer time.Duration `yaml:"answer"`
 		Keep   time.Duration `yaml:"keep"`
 		Grace  time.Duration `yaml:"grace"`
+		Wait   time.Duration `yaml:"wait"`
 	} `yaml:"times"`
 
 	Terms struct {
@@ -152,7 +163,9 @@ func Default() Config {
 	c.SMTP.Host, c.SMTP.Port, c.SMTP.TLS = "localhost", 587, "starttls"
 	c.Times.Echo, c.Times.Link = offers.DefaultTimes.Echo, offers.DefaultTimes.Link
 	c.Times.Invite, c.Times.Answer = offers.DefaultTimes.Invite, offers.DefaultTimes.Answer
-	c.Times.Keep = offers.DefaultTimes.Keep
+	c.Times.Keep, c.Times.Wait = offers.DefaultTimes.Keep, offers.DefaultTimes.Wait
+	c.Desk.Listen = "localhost:8081"
+	c.Traces.Share = 1
 	return c
 }
 
@@ -225,6 +238,10 @@ func set(v reflect.Value, value string) error {
 		n, err := strconv.Atoi(value)
 		v.SetInt(int64(n))
 		return err
+	case float64:
+		f, err := strconv.ParseFloat(value, 64)
+		v.SetFloat(f)
+		return err
 	case bool:
 		b, err := strconv.ParseBool(value)
 		v.SetBool(b)
@@ -273,7 +290,7 @@ func (c *Config) readSecrets() error {
 // times are the windows of a purchase.
 func (c Config) times() offers.Times {
 	return offers.Times{Answer: c.Times.Answer, Echo: c.Times.Echo, Link: c.Times.Link, Invite: c.Times.Invite, Keep: c.Times.Keep,
-		Grace: c.Times.Grace}
+		Grace: c.Times.Grace, Wait: c.Times.Wait}
 }
 
 // limits are what no buyer goes above.
@@ -316,6 +333,21 @@ func (c Config) Validate() error {
 			bad("metrics_listen: %q %w", c.MetricsListen, err)
 		}
 	}
+	if c.Desk.URL != "" {
+		address("desk.url", c.Desk.URL)
+		if c.Desk.URL == c.PublicURL {
+			bad("desk.url: is that of the buyers' pages; the desk needs an address of its own")
+		}
+		if err := validListen(c.Desk.Listen); err != nil {
+			bad("desk.listen: %q %w", c.Desk.Listen, err)
+		}
+	}
+	if c.Traces.URL != "" {
+		address("traces.url", c.Traces.URL)
+	}
+	if c.Traces.Share < 0 || c.Traces.Share > 1 {
+		bad("traces.share: %v is not between 0 and 1", c.Traces.Share)
+	}
 	oneOf("thanks", c.Thanks, "off", "bare", "product")
 	oneOf("x.api", c.X.API, "v2", "v1.1")
 	oneOf("x.hear", c.X.Hear, "stream", "activity", "webhook", "poll")
@@ -356,7 +388,7 @@ func (c Config) Validate() error {
 	for _, t := range []struct {
 		key string
 		d   time.Duration
-	}{{"times.echo", c.Times.Echo}, {"times.link", c.Times.Link}, {"times.invite", c.Times.Invite}, {"times.answer", c.Times.Answer}} {
+	}{{"times.echo", c.Times.Echo}, {"times.link", c.Times.Link}, {"times.invite", c.Times.Invite}, {"times.answer", c.Times.Answer}, {"times.wait", c.Times.Wait}} {
 		if t.d < time.Second || t.d > 30*24*time.Hour {
 			bad("%s: %s is not between a second and 30 days", t.key, t.d)
 		}

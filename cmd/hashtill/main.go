@@ -59,11 +59,14 @@ type cli struct {
 	Doctor   doctorCmd   `cmd:"" help:"Check the configuration, the credentials, the clock and all that is outside."`
 	Demo     demoCmd     `cmd:"" help:"Try the whole system on this machine: nothing to sign up for, no real money."`
 	Offer    offerCmd    `cmd:"" help:"List, show and import what is for sale."`
+	Merchant merchantCmd `cmd:"" help:"Who sells, and who signs in at the desk."`
 	Purchase purchaseCmd `cmd:"" help:"List, show and refund purchases."`
 	Buyer    buyerCmd    `cmd:"" help:"List, show and add buyers."`
 	Store    storeCmd    `cmd:"" help:"Check, copy and back up what is kept."`
 	Keys     keysCmd     `cmd:"" help:"Make the keys that sign links and make codes."`
 
+	Halt      haltCmd       `cmd:"" help:"Stop all charging at once; wishes wait."`
+	Resume    resumeCmd     `cmd:"" help:"Lift the halt."`
 	Reconcile reconcileCmd  `cmd:"" help:"Hold Stripe's payments to the store."`
 	Bench     bench.Command `cmd:"" help:"Measure how fast it is on this machine."`
 }

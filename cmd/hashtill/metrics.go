@@ -17,6 +17,7 @@ import (
 
 	"hashtill/bot/x"
 	"hashtill/offers"
+	"hashtill/store"
 )
 
 // metrics are the figures of this process, for Prometheus, at an address of their own:
@@ -27,6 +28,8 @@ type metrics struct {
 	spent  func() x.Spending // nil: the network tells no prices
 	moved  *prometheus.CounterVec
 	paid   atomic.Int64 // purchases that became paid
+	tries  *prometheus.HistogramVec
+	lost   *prometheus.CounterVec
 	server *http.Server
 	listen net.Listener
 }
@@ -40,6 +43,10 @@ var (
 		"1 if this process hears what is posted now, else 0. One process at a time listens to a network: of several, the largest counts.", []string{"network"}, nil)
 	waitingDesc = prometheus.NewDesc("hashtill_posts_waiting",
 		"Posts that this process has heard and not begun with.", []string{"network"}, nil)
+
+	haltedDesc = prometheus.NewDesc("hashtill_halted", "1 while the shop is halted: nothing is charged, and wishes wait.", nil, nil)
+	offersDesc = prometheus.NewDesc("hashtill_offers", "Offers in the catalogue.", nil, nil)
+	leftDesc   = prometheus.NewDesc("hashtill_x_posts_left", "What X still lets the account say in a window, as this process knows it.", []string{"window"}, nil)
 
 	// What X asks for: see x.Spending.
 	spentDesc    = prometheus.NewDesc("hashtill_x_spent_usd_total", "What X asks for all that this process has posted and read, at list prices.", nil, nil)
@@ -63,11 +70,20 @@ func newMetrics(s *system, address string, spent func() x.Spending) (*metrics, e
 		Name: "hashtill_purchases_total",
 		Help: "Moves of purchases in this process, by the state that they came to.",
 	}, []string{"to"})
+	m.lost = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "hashtill_purchases_lost_total",
+		Help: "Purchases that ended unpaid in this process, by the state that they were in and the reason, where there is one.",
+	}, []string{"from", "reason"})
+	m.tries = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "hashtill_effect_seconds",
+		Help:    "How long this process took to do what is owed, by kind and by whether it was done, put off or failed.",
+		Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 40},
+	}, []string{"kind", "outcome"})
 	for _, state := range offers.States[1:] {
 		m.moved.WithLabelValues(string(state)) // 0 is a figure, too
 	}
 	registry := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{m, m.moved, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	for _, c := range []prometheus.Collector{m, m.moved, m.lost, m.tries, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
@@ -103,8 +119,27 @@ func validListen(address string) error {
 	return nil
 }
 
+// performed takes how an effect was done.
+func (m *metrics) performed(kind string, err error, took time.Duration) {
+	if m == nil {
+		return
+	}
+	outcome := "done"
+	if err != nil {
+		outcome = "failed"
+		if errors.As(err, new(*store.Later)) {
+			outcome = "put off"
+		}
+	}
+	m.tries.WithLabelValues(kind, outcome).Observe(took.Seconds())
+}
+
 // count takes a move of a purchase.
-func (m *metrics) count(_, after offers.Purchase) {
+func (m *metrics) count(before, after offers.Purchase) {
+	switch after.State {
+	case offers.Expired, offers.Cancelled, offers.Refused:
+		m.lost.WithLabelValues(string(before.State), string(after.Reason)).Inc()
+	}
 	m.moved.WithLabelValues(string(after.State)).Inc()
 	if after.State == offers.Paid {
 		m.paid.Add(1)
@@ -114,7 +149,7 @@ func (m *metrics) count(_, after offers.Purchase) {
 // Describe implements [prometheus.Collector].
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		inFlightDesc, owedDesc, listeningDesc, waitingDesc,
+		inFlightDesc, owedDesc, listeningDesc, waitingDesc, haltedDesc, offersDesc, leftDesc,
 		spentDesc, repliesDesc, postsDesc, withLinkDesc, readDesc, mentionsDesc, countsDesc, costDesc,
 	} {
 		to <- d
@@ -128,6 +163,15 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	}
 	s := m.system
 	figure(inFlightDesc, prometheus.GaugeValue, float64(s.outbox.InFlight()))
+	halted := 0.0
+	if s.shop.Stopped() {
+		halted = 1
+	}
+	figure(haltedDesc, prometheus.GaugeValue, halted)
+	figure(offersDesc, prometheus.GaugeValue, float64(s.shop.OfferCount()))
+	for _, a := range s.allowances() {
+		figure(leftDesc, prometheus.GaugeValue, float64(a.Left), a.Name)
+	}
 	now := s.now()
 	for kind, l := range s.outbox.Lags() {
 		figure(owedDesc, prometheus.GaugeValue, max(now.Sub(l.Since), 0).Seconds(), kind)

@@ -34,19 +34,7 @@ func (s *system) ready(w http.ResponseWriter, r *http.Request) {
 	part("store", s.storeWorks(r.Context()), fmt.Sprintf("works, %d effects under way", s.outbox.InFlight()))
 	listening := s.bot.Listening()
 	for _, network := range slices.Sorted(maps.Keys(listening)) {
-		l := listening[network]
-		var err error
-		fine := "listening"
-		switch {
-		case !l.Held && l.Failed:
-			err = errors.New("cannot be listened to by this process; the log says why")
-		case !l.Held:
-			fine = "not listened to by this process"
-		case l.Behind:
-			err = fmt.Errorf("behind: %d posts wait, the one in hand is %s old", l.Waiting, l.Age.Round(time.Second))
-		case !l.Connected:
-			err = errors.New("not connected")
-		}
+		fine, err := heard(listening[network])
 		part(network, err, fine)
 	}
 	// Late payments are told and are no reason to take this process away: its pages

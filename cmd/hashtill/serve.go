@@ -44,6 +44,10 @@ type system struct {
 	listen net.Listener
 
 	metrics *metrics // nil: there are none
+	traces  *traces  // nil: there are none
+
+	desk       *http.Server // nil: there is none
+	deskListen net.Listener
 }
 
 // openStore opens what the key store names. A store that does not answer has failed;
@@ -197,6 +201,7 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("GET /healthz", healthy)
 	if hooked, ok := network.(*x.Network); ok && cfg.X.Hear == "webhook" {
 		at, err := url.Parse(cfg.X.WebhookURL)
 		if err != nil {
@@ -205,8 +210,13 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 		mux.Handle(at.EscapedPath(), hooked.WebhookHandler())
 	}
 	mux.Handle("/", counter.Handler())
+	if cfg.Traces.URL != "" {
+		if s.traces, err = newTraces(ctx, cfg.Traces.URL, cfg.Traces.Share); err != nil {
+			return nil, fmt.Errorf("traces.url: %w", err)
+		}
+	}
 	s.pages = &http.Server{
-		Handler:           mux,
+		Handler:           s.traces.handler("page", mux),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      40 * time.Second, // a press waits a while for its outcome
@@ -228,6 +238,12 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 		}
 		shop.Moved = s.metrics.count
 	}
+	if cfg.Desk.URL != "" {
+		if err := s.openDesk(mailer); err != nil {
+			s.unlisten()
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -236,6 +252,9 @@ func (s *system) unlisten() {
 	s.listen.Close()
 	if s.metrics != nil {
 		s.metrics.listen.Close()
+	}
+	if s.deskListen != nil {
+		s.deskListen.Close()
 	}
 }
 
@@ -278,6 +297,13 @@ func openX(cfg Config, log *slog.Logger, now func() time.Time) (bot.Network, err
 // perform does what is owed. A time that a network or the till names is the outbox's
 // next try.
 func (s *system) perform(ctx context.Context, l store.Lease) error {
+	began := s.now()
+	err := s.traces.perform(ctx, l, func(ctx context.Context) error { return s.do(ctx, l) })
+	s.metrics.performed(l.Kind, err, s.now().Sub(began))
+	return err
+}
+
+func (s *system) do(ctx context.Context, l store.Lease) error {
 	err := s.shop.Perform(ctx, l)
 	if later := (*bot.LaterError)(nil); errors.As(err, &later) {
 		return &store.Later{At: later.At, Err: err}
@@ -303,6 +329,10 @@ func (s *system) run(ctx context.Context) error {
 		serveUntil(ctx, g, s.metrics.server, s.metrics.listen)
 		s.log.Info("serving metrics", "listen", s.metrics.listen.Addr().String())
 	}
+	if s.desk != nil {
+		serveUntil(ctx, g, s.desk, s.deskListen)
+		s.log.Info("serving the desk", "desk", s.cfg.Desk.URL, "listen", s.deskListen.Addr().String())
+	}
 	g.Go(func() error {
 		tick := time.NewTicker(refreshEvery)
 		defer tick.Stop()
@@ -325,6 +355,9 @@ func (s *system) run(ctx context.Context) error {
 	})
 	s.log.Info("serving", "pages", s.cfg.PublicURL, "listen", s.listen.Addr().String(), "store", storeKind(s.cfg.Store), "offers", s.shop.OfferCount())
 	err := g.Wait()
+	if lost := s.traces.close(); lost != nil {
+		s.log.Warn("the last traces did not reach their collector")
+	}
 	s.log.Info("stopped", "err", err)
 	return err
 }
@@ -349,17 +382,4 @@ func serveUntil(ctx context.Context, g *errgroup.Group, server *http.Server, l n
 func storeKind(where string) string {
 	kind, _, _ := strings.Cut(where, ":")
 	return kind
-}
-
-func readOffers(path string) ([]offers.Offer, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the offers: %w", err)
-	}
-	defer f.Close()
-	all, err := offers.ReadYAML(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", path, err)
-	}
-	return all, nil
 }
