@@ -32,8 +32,9 @@ type Config struct {
 	MetricsListen string `yaml:"metrics_listen"`
 
 	Desk struct {
-		URL    string `yaml:"url"`
-		Listen string `yaml:"listen"`
+		URL         string `yaml:"url"`
+		Listen      string `yaml:"listen"`
+		HooksInside bool   `yaml:"hooks_inside"`
 	} `yaml:"desk"`
 
 	Traces struct {

@@ -12,6 +12,7 @@ import (
 
 	"hashtill/bot"
 	"hashtill/bot/x"
+	"hashtill/cmd/hashtill/api"
 	"hashtill/cmd/hashtill/desk"
 	"hashtill/confirm"
 	"hashtill/offers"
@@ -29,6 +30,7 @@ func (s *system) openDesk(mailer confirm.Mailer) (err error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /healthz", healthy)
+	mux.Handle("/api/", (&api.API{Shop: s.shop, Now: s.now, Log: s.log, Followed: s.bot.Follow}).Handler())
 	mux.Handle("/", d.Handler())
 	s.desk = &http.Server{
 		Handler:           s.traces.handler("desk", mux),

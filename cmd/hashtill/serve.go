@@ -20,6 +20,7 @@ import (
 
 	"hashtill/bot"
 	"hashtill/bot/x"
+	"hashtill/cmd/hashtill/api"
 	"hashtill/confirm"
 	"hashtill/confirm/smtp"
 	"hashtill/confirm/stripe"
@@ -190,6 +191,7 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 		return nil, err
 	}
 	counter.Register(shop)
+	(&api.Teller{Shop: shop, Now: now, Log: log, Inside: cfg.Desk.HooksInside}).Register()
 	s.outbox = &store.Outbox{Store: st, Do: s.perform, Group: service, Now: now, Log: log}
 	shop.Owing = s.outbox.Nudge
 	s.audit = &auditor{
