@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -170,7 +171,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	figure(haltedDesc, prometheus.GaugeValue, halted)
 	figure(offersDesc, prometheus.GaugeValue, float64(s.shop.OfferCount()))
 	for _, a := range s.allowances() {
-		figure(leftDesc, prometheus.GaugeValue, float64(a.Left), a.Name)
+		figure(leftDesc, prometheus.GaugeValue, float64(a.Left), strings.ReplaceAll(a.Name, " ", "_"))
 	}
 	now := s.now()
 	for kind, l := range s.outbox.Lags() {
