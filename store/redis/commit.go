@@ -51,7 +51,7 @@ func (d *DB) Commit(ctx context.Context, c store.Change) error {
 // A job is one Change that waits to be done.
 type job struct {
 	ctx   context.Context
-	ops   []operation
+	sheet sheet
 	taken atomic.Bool // by the writer, or withdrawn by the caller: who is first decides
 	err   error
 	done  chan struct{} // closed when err is final
@@ -76,7 +76,7 @@ func newWriter(d *DB, shard int) *writer {
 // call waits for the answer to a Change. If ctx ends before the writer has taken it
 // up, it does not happen; afterwards nobody knows.
 func (w *writer) call(ctx context.Context, c store.Change) error {
-	j := &job{ctx: ctx, ops: operations(c), done: make(chan struct{})}
+	j := &job{ctx: ctx, sheet: newSheet(c), done: make(chan struct{})}
 	select {
 	case w.jobs <- j:
 	case <-ctx.Done():
@@ -226,50 +226,82 @@ func passing(err error) bool {
 	return strings.HasPrefix(answered.Error(), "ERR max number of clients")
 }
 
-// An operation is one line of commit.lua's ARGV.
-type operation struct {
-	about  string // the key or id, for the answer
-	letter string
-	key    string
-	listed string // what the index lists, where the operation may change that
-	args   []string
+// The groups of a Change's parts, in the order in which commit.lua has them.
+const (
+	groupOwed = iota
+	groupPut
+	groupAbsent
+	groupUpdate
+	groupRemove
+	groupCheck
+	groupSettle
+	groupPutOff
+	groupCount
+	groupDrop
+	groups
+)
+
+// A part is one of a Change, as commit.lua has it. It holds nothing of the caller's.
+type part struct {
+	place  byte   // of its guard in the Change, from 1
+	key    string // of what it is about
+	listed string // what the index lists, where the part may change that
+	args   [4]string
+	n      int // of them
 }
 
-// operations are those of a Change, in the order of the contract. They hold nothing
-// of the caller's.
-func operations(c store.Change) []operation {
-	ops := make([]operation, 0, c.Parts())
-	op := func(about, letter, key, listed string, args ...string) {
-		ops = append(ops, operation{about, letter, key, listed, args})
+// A sheet is a Change as commit.lua takes it.
+type sheet struct {
+	about  []string // the key or id of each guard, in the order of the contract, for the answer
+	groups [groups][]part
+}
+
+// newSheet sorts the parts of a Change. What is always allowed and changes nothing is left
+// out.
+func newSheet(c store.Change) (s sheet) {
+	s.about = make([]string, 0, c.Parts())
+	add := func(group int, about, key, listed string, args ...string) {
+		s.about = append(s.about, about)
+		p := part{place: byte(len(s.about)), key: key, listed: listed}
+		p.n = copy(p.args[:], args)
+		s.groups[group] = append(s.groups[group], p)
 	}
 	for _, p := range c.Check {
-		op(p.Key, "c", recordKey(c.Shard, p.Key), "", decimal(p.Version))
+		if key := recordKey(c.Shard, p.Key); p.Version == 0 {
+			add(groupAbsent, p.Key, key, "")
+		} else {
+			add(groupCheck, p.Key, key, "", decimal(p.Version))
+		}
 	}
 	for _, p := range c.Put {
-		key, listed := recordKey(c.Shard, p.Key), recordKind+p.Key
-		if p.Value == nil {
-			op(p.Key, "x", key, listed, decimal(p.Version), listed)
-		} else {
-			op(p.Key, "p", key, listed, decimal(p.Version), value(p.Version+1, p.Value), listed)
+		switch key, listed := recordKey(c.Shard, p.Key), recordKind+p.Key; {
+		case p.Value == nil:
+			add(groupRemove, p.Key, key, listed, decimal(p.Version), listed)
+		case p.Version == 0:
+			add(groupPut, p.Key, key, listed, value(1, p.Value), listed)
+		default:
+			add(groupUpdate, p.Key, key, "", decimal(p.Version), value(p.Version+1, p.Value))
 		}
 	}
 	for _, p := range c.Settle {
-		op(p.ID, "s", effectKey(c.Shard, p.ID), effectKind+p.ID, decimal(p.Try), p.ID)
+		add(groupSettle, p.ID, effectKey(c.Shard, p.ID), effectKind+p.ID, decimal(p.Try), p.ID)
 	}
 	for _, p := range c.PutOff {
-		op(p.ID, "o", effectKey(c.Shard, p.ID), "", decimal(p.Try), decimal(store.Millis(p.Due)), p.Note, p.ID)
+		add(groupPutOff, p.ID, effectKey(c.Shard, p.ID), "", decimal(p.Try), decimal(store.Millis(p.Due)), p.Note, p.ID)
 	}
 	for _, id := range c.Drop {
-		op(id, "d", effectKey(c.Shard, id), effectKind+id, id)
+		add(groupDrop, id, effectKey(c.Shard, id), effectKind+id, id)
 	}
 	for _, e := range c.Owe {
-		op(e.ID, "e", effectKey(c.Shard, e.ID), effectKind+e.ID, decimal(store.Millis(e.Due)), e.Kind, string(e.Body), e.ID)
+		add(groupOwed, e.ID, effectKey(c.Shard, e.ID), effectKind+e.ID, decimal(store.Millis(e.Due)), e.ID, e.Kind, string(e.Body))
 	}
 	for _, a := range c.Add {
-		low, high := a.Room()
-		op(a.Key, "a", countKey(c.Shard, a.Key), countKind+a.Key, decimal(a.By), decimal(low), decimal(high), countKind+a.Key)
+		if a.By != 0 {
+			low, high := a.Room()
+			add(groupCount, a.Key, countKey(c.Shard, a.Key), countKind+a.Key, decimal(low), decimal(high), decimal(a.By), countKind+a.Key)
+		}
 	}
-	return ops
+	return s
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
@@ -280,42 +312,55 @@ type batch struct {
 	jobs  []*job
 	keys  []string
 	args  []any
-	place map[string]string // of each key in keys, from 1
 	bytes int
 }
 
 func newBatch(d *DB, shard int) *batch {
-	b := &batch{shard: shard, place: map[string]string{}}
-	b.key(lastKey(shard, d.process))
-	b.key(dueKey(shard))
-	b.args = []any{"", decimal(remembered.Milliseconds())}
-	return b
-}
-
-// key is a key's place among the KEYS.
-func (b *batch) key(name string) string {
-	n, ok := b.place[name]
-	if !ok {
-		b.keys = append(b.keys, name)
-		n = strconv.Itoa(len(b.keys))
-		b.place[name] = n
+	return &batch{
+		shard: shard,
+		keys:  []string{lastKey(shard, d.process), dueKey(shard)},
+		args:  []any{"", decimal(remembered.Milliseconds())},
 	}
-	return n
 }
 
-// add appends a job's operations.
+// add appends a job's Change.
 func (b *batch) add(j *job) {
 	b.jobs = append(b.jobs, j)
-	b.args = append(b.args, strconv.Itoa(len(j.ops)))
-	for _, op := range j.ops {
-		b.args = append(b.args, op.letter, b.key(op.key))
-		if op.listed != "" {
-			b.args = append(b.args, b.key(pageKey(b.shard, pageOf(op.listed))))
+	var sizes, places []byte
+	from := len(b.keys)
+	for _, group := range j.sheet.groups {
+		sizes = append(sizes, byte(len(group)))
+		for _, p := range group {
+			b.keys, places = append(b.keys, p.key), append(places, p.place)
 		}
-		for _, a := range op.args {
-			b.args = append(b.args, a)
-			b.bytes += len(a)
+	}
+	b.args = append(b.args, string(sizes), string(places))
+	for n, group := range j.sheet.groups {
+		for _, p := range group {
+			if p.listed != "" {
+				b.keys = append(b.keys, pageKey(b.shard, pageOf(p.listed)))
+			}
+			if n == groupOwed { // what becomes due is one command
+				b.arg(p.args[:2])
+			} else {
+				b.arg(p.args[:p.n])
+			}
 		}
+		if n == groupOwed {
+			for _, p := range group {
+				b.arg(p.args[2:])
+			}
+		}
+	}
+	for _, key := range b.keys[from:] {
+		b.bytes += len(key)
+	}
+}
+
+func (b *batch) arg(args []string) {
+	for _, a := range args {
+		b.args = append(b.args, a)
+		b.bytes += len(a)
 	}
 }
 
@@ -331,12 +376,12 @@ func (b *batch) answer(text string) error {
 		if word == "ok" {
 			continue
 		}
-		ops := b.jobs[i].ops
+		about := b.jobs[i].sheet.about
 		n, err := strconv.Atoi(word[1:])
-		if guards[word[0]] == nil || err != nil || n < 1 || n > len(ops) {
-			return fmt.Errorf("answer %q to a Change of %d parts", word, len(ops))
+		if guards[word[0]] == nil || err != nil || n < 1 || n > len(about) {
+			return fmt.Errorf("answer %q to a Change of %d parts", word, len(about))
 		}
-		b.jobs[i].err = &store.GuardError{Err: guards[word[0]], Key: ops[n-1].about}
+		b.jobs[i].err = &store.GuardError{Err: guards[word[0]], Key: about[n-1]}
 	}
 	return nil
 }

@@ -2,129 +2,153 @@
 --
 -- KEYS[1]  what this process has sent of this shard last, and what came of it
 -- KEYS[2]  the shard's effects by their due time (sorted set)
--- KEYS[k]  k > 2: every record, count, effect and page of the index that the
---          batch touches, named by their place here
+-- KEYS[3…] for each Change the keys of its parts, group by group in the order below,
+--          and then a page of the index for each part of the groups with a *
 --
 -- ARGV[1]  the batch's number: one more than this process's last for the shard
 -- ARGV[2]  how long KEYS[1] is kept, in milliseconds
--- ARGV[3…] for each Change the number of its operations, and then these, each a
---          letter with its arguments:
+-- ARGV[3…] for each Change: ten bytes, how many parts each group has; a byte for each
+--          guard, where it stands in the Change, from 1; and then the groups:
 --
---   c key version                       check a record ("0": there is none)
---   p key page version record member    put a record (as it is kept)
---   x key page version member           remove a record
---   s key page try id                   settle an effect
---   o key try due note id               put an effect off
---   d key page id                       drop an effect
---   e key page due kind body id         owe an effect
---   a key page by low high member       add to a count that is between low and high
+--   owed*     due id … for each, then kind body … for each: an effect is owed
+--   put*      record member   a new record (as it is kept)
+--   absent                    a record that must not be there
+--   update    version record  a record is written at its next version
+--   remove*   version member  a record is removed
+--   check     version         a record must be at a version
+--   settle*   try id          an effect is settled
+--   put off   try due note id an effect is put off
+--   count*    low high by member   a count that is between low and high is added to
+--   drop*     id              an effect is dropped
+--
+-- Guards of a kind stand together, so that those of the first three groups are one
+-- EXISTS, and those of counts one MGET, and what becomes due is one ZADD: the first
+-- commit of a purchase took 26 commands when each part had its own, and takes 18. With
+-- that, and with reads that share a command, a whole purchase costs the server 615 µs,
+-- and cost 785 (hashtill bench buy --store redis).
 --
 -- Returns a word for each Change: "ok", or the letter of the guard that failed (c
--- conflict, s stale, b bound) and the number of its operation, from 1. A batch
--- that is sent again gets the answer that it had; one that is older than the last
--- is an error, and nothing happens.
+-- conflict, s stale, b bound) and its place. A batch that is sent again gets the
+-- answer that it had; one that is older than the last is an error, and nothing
+-- happens.
 
-local number = tonumber(ARGV[1])
-local last = redis.call('GET', KEYS[1])
+local call, byte, match, tonumber, unpack, KEYS, ARGV = redis.call, string.byte, string.match, tonumber, unpack, KEYS, ARGV
+
+local last = call('GET', KEYS[1])
 if last then
-  local seen, answer = string.match(last, '^(%d+) (.*)$')
+  local seen, answer = match(last, '^(%d+) (.*)$')
   seen = tonumber(seen)
-  if seen == number then return answer end
-  if seen > number then return redis.error_reply('LATE this batch was given up') end
+  if seen == tonumber(ARGV[1]) then return answer end
+  if seen > tonumber(ARGV[1]) then return redis.error_reply('LATE this batch was given up') end
 end
 
-local function key(i) return KEYS[tonumber(ARGV[i])] end
-
--- A record is its version, a space, and its value.
-local function conflict(i, want)
-  local head = redis.call('GETRANGE', key(i), 0, 20)
-  return (string.match(head, '^%d+') or '0') ~= ARGV[want] and 'c'
+local function forget(key, page, id)
+  call('DEL', key)
+  call('ZREM', KEYS[2], id)
+  call('ZREM', page, 'e' .. id)
 end
 
--- Only the try that holds an effect can end it.
-local function stale(i, try)
-  local held = redis.call('HMGET', key(i), 'try', 'leased')
-  return (held[1] ~= ARGV[try] or held[2] ~= '1') and 's'
+local first, wrong -- the guard that fails, and its letter
+local places, before -- of the Change's guards, and what keys stand before theirs
+
+local function fails(key, letter)
+  local at = byte(places, key - before)
+  if at < first then first, wrong = at, letter end
 end
-
-local size = { c = 2, p = 5, x = 4, s = 4, o = 5, d = 3, e = 6, a = 6 }
-
--- Each returns false, or the letter of what is wrong. i is the first argument.
-local guard = {
-  c = function(i) return conflict(i, i + 1) end,
-  p = function(i) return conflict(i, i + 2) end,
-  x = function(i) return conflict(i, i + 2) end,
-  s = function(i) return stale(i, i + 2) end,
-  o = function(i) return stale(i, i + 1) end,
-  d = function(i) return false end,
-  e = function(i) return redis.call('EXISTS', key(i)) == 1 and 'c' end,
-  a = function(i)
-    local n = tonumber(redis.call('GET', key(i)) or '0')
-    return (n < tonumber(ARGV[i + 3]) or n > tonumber(ARGV[i + 4])) and 'b'
-  end,
-}
-
-local function forget(i, page, id)
-  redis.call('DEL', key(i))
-  redis.call('ZREM', KEYS[2], id)
-  redis.call('ZREM', key(page), 'e' .. id)
-end
-
-local write = {
-  c = function(i) end,
-  p = function(i)
-    redis.call('SET', key(i), ARGV[i + 3])
-    if ARGV[i + 2] == '0' then redis.call('ZADD', key(i + 1), 0, ARGV[i + 4]) end
-  end,
-  x = function(i)
-    redis.call('DEL', key(i))
-    redis.call('ZREM', key(i + 1), ARGV[i + 3])
-  end,
-  s = function(i) forget(i, i + 1, ARGV[i + 3]) end,
-  o = function(i)
-    redis.call('HSET', key(i), 'leased', '0', 'note', ARGV[i + 3], 'by', '')
-    redis.call('ZADD', KEYS[2], ARGV[i + 2], ARGV[i + 4])
-  end,
-  d = function(i) forget(i, i + 1, ARGV[i + 2]) end,
-  e = function(i)
-    redis.call('HSET', key(i), 'kind', ARGV[i + 3], 'try', '0', 'leased', '0', 'note', '', 'by', '', 'body', ARGV[i + 4])
-    redis.call('ZADD', KEYS[2], ARGV[i + 2], ARGV[i + 5])
-    redis.call('ZADD', key(i + 1), 0, 'e' .. ARGV[i + 5])
-  end,
-  a = function(i)
-    if ARGV[i + 2] == '0' then return end
-    local n = redis.call('INCRBY', key(i), ARGV[i + 2])
-    if n == 0 then
-      redis.call('DEL', key(i))
-      redis.call('ZREM', key(i + 1), ARGV[i + 5])
-    elseif n == tonumber(ARGV[i + 2]) then
-      redis.call('ZADD', key(i + 1), 0, ARGV[i + 5])
-    end
-  end,
-}
 
 local answers = {}
-local i = 3
-while i <= #ARGV do
-  local operations = tonumber(ARGV[i])
-  local first = i + 1
-  local wrong = false
-  i = first
-  for op = 1, operations do
-    local letter = not wrong and guard[ARGV[i]](i + 1)
-    if letter then wrong = letter .. op end
-    i = i + 1 + size[ARGV[i]]
-  end
-  if not wrong then
-    i = first
-    for op = 1, operations do
-      write[ARGV[i]](i + 1)
-      i = i + 1 + size[ARGV[i]]
+local k, a = 2, 2 -- what stands before the Change
+while a < #ARGV do
+  local owed, put, absent, update, remove, check, settle, off, count, drop = byte(ARGV[a + 1], 1, 10)
+  -- What stands before the first argument, key and page of a group.
+  local aOwed = a + 2
+  local aPut = aOwed + 4 * owed
+  local aUpdate = aPut + 2 * put
+  local aRemove = aUpdate + 2 * update
+  local aCheck = aRemove + 2 * remove
+  local aSettle = aCheck + check
+  local aOff = aSettle + 2 * settle
+  local aCount = aOff + 4 * off
+  local aDrop = aCount + 4 * count
+  a = aDrop + drop
+  local new = owed + put + absent
+  local kOwed = k
+  local kUpdate = k + new
+  local kRemove = kUpdate + update
+  local kCheck = kRemove + remove
+  local kSettle = kCheck + check
+  local kOff = kSettle + settle
+  local kCount = kOff + off
+  local kDrop = kCount + count
+  local page = kDrop + drop
+  k = page + owed + put + remove + settle + count + drop
+
+  first, wrong, places, before = 256, nil, ARGV[aOwed], kOwed
+  if new > 0 and call('EXISTS', unpack(KEYS, kOwed + 1, kUpdate)) > 0 then
+    for key = kOwed + 1, kUpdate do
+      if call('EXISTS', KEYS[key]) == 1 then fails(key, 'c') end
     end
   end
-  answers[#answers + 1] = wrong or 'ok'
+  -- A record is its version, a space, and its value.
+  for n = 1, update + remove + check do
+    local arg = n <= update + remove and aUpdate + 2 * n - 1 or aCheck + n - update - remove
+    if match(call('GETRANGE', KEYS[kUpdate + n], 0, 20), '^%d*') ~= ARGV[arg] then fails(kUpdate + n, 'c') end
+  end
+  -- Only the try that holds an effect can end it.
+  for n = 1, settle + off do
+    local arg = n <= settle and aSettle + 2 * n - 1 or aOff + 4 * (n - settle) - 3
+    local held = call('HMGET', KEYS[kSettle + n], 'try', 'leased')
+    if held[1] ~= ARGV[arg] or held[2] ~= '1' then fails(kSettle + n, 's') end
+  end
+  local counts = count > 0 and call('MGET', unpack(KEYS, kCount + 1, kDrop))
+  for n = 1, count do
+    local now, arg = tonumber(counts[n] or 0), aCount + 4 * n
+    if now < tonumber(ARGV[arg - 3]) or now > tonumber(ARGV[arg - 2]) then fails(kCount + n, 'b') end
+  end
+
+  if wrong then
+    answers[#answers + 1] = wrong .. first
+  else
+    if owed > 0 then call('ZADD', KEYS[2], unpack(ARGV, aOwed + 1, aOwed + 2 * owed)) end
+    for n = 1, owed do
+      local arg = aOwed + 2 * (owed + n)
+      call('HSET', KEYS[kOwed + n], 'kind', ARGV[arg - 1], 'try', '0', 'leased', '0', 'note', '', 'by', '', 'body', ARGV[arg])
+      call('ZADD', KEYS[page + n], 0, 'e' .. ARGV[aOwed + 2 * n])
+    end
+    page = page + owed
+    for n = 1, put do
+      call('SET', KEYS[kOwed + owed + n], ARGV[aPut + 2 * n - 1])
+      call('ZADD', KEYS[page + n], 0, ARGV[aPut + 2 * n])
+    end
+    page = page + put
+    for n = 1, update do call('SET', KEYS[kUpdate + n], ARGV[aUpdate + 2 * n]) end
+    for n = 1, remove do
+      call('DEL', KEYS[kRemove + n])
+      call('ZREM', KEYS[page + n], ARGV[aRemove + 2 * n])
+    end
+    page = page + remove
+    for n = 1, settle do forget(KEYS[kSettle + n], KEYS[page + n], ARGV[aSettle + 2 * n]) end
+    page = page + settle
+    for n = 1, off do
+      local arg = aOff + 4 * n
+      call('HSET', KEYS[kOff + n], 'leased', '0', 'note', ARGV[arg - 1], 'by', '')
+      call('ZADD', KEYS[2], ARGV[arg - 2], ARGV[arg])
+    end
+    for n = 1, count do
+      local arg = aCount + 4 * n
+      if call('INCRBY', KEYS[kCount + n], ARGV[arg - 1]) == 0 then
+        call('DEL', KEYS[kCount + n])
+        call('ZREM', KEYS[page + n], ARGV[arg])
+      elseif not counts[n] then
+        call('ZADD', KEYS[page + n], 0, ARGV[arg])
+      end
+    end
+    page = page + count
+    for n = 1, drop do forget(KEYS[kDrop + n], KEYS[page + n], ARGV[aDrop + n]) end
+    answers[#answers + 1] = 'ok'
+  end
 end
 
 local answer = table.concat(answers, ' ')
-redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. answer, 'PX', ARGV[2])
+call('SET', KEYS[1], ARGV[1] .. ' ' .. answer, 'PX', ARGV[2])
 return answer

@@ -184,7 +184,7 @@ func TestBatchNumbers(t *testing.T) {
 	defer client.Close()
 	call := func(number, by string) string {
 		answer, err := client.Eval(t.Context(), redis.CommitLua, []string{"{s0}:last:p", "{s0}:due", "{s0}:c:n", "{s0}:i:1"},
-			number, "60000", "1", "a", "3", "4", by, "0", "100", "cn").Text()
+			number, "60000", "\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00", "\x01", "0", "100", by, "cn").Text()
 		if err != nil {
 			return err.Error()
 		}

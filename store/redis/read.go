@@ -21,18 +21,6 @@ var scanScript = redis.NewScript(scanLua)
 // maxPage bounds a page of a scan, whatever is asked for.
 const maxPage = 10_000
 
-// mget reads keys of one slot, all of one moment.
-func (d *DB) mget(ctx context.Context, keys []string) ([]any, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	kept, err := d.client.MGet(ctx, keys...).Result()
-	if err != nil {
-		return nil, fmt.Errorf("redis: %w", err)
-	}
-	return kept, nil
-}
-
 // Get implements [store.Store].
 func (d *DB) Get(ctx context.Context, shard int, keys ...string) ([]store.Record, error) {
 	if err := d.enter(ctx, shard); err != nil {
@@ -47,7 +35,7 @@ func (d *DB) records(ctx context.Context, shard int, keys []string) ([]store.Rec
 	for i, key := range keys {
 		names[i] = recordKey(shard, key)
 	}
-	kept, err := d.mget(ctx, names)
+	kept, err := d.mget(ctx, shard, names)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +66,7 @@ func (d *DB) counts(ctx context.Context, shard int, keys []string) ([]int64, err
 	for i, key := range keys {
 		names[i] = countKey(shard, key)
 	}
-	kept, err := d.mget(ctx, names)
+	kept, err := d.mget(ctx, shard, names)
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,7 @@ import (
 const (
 	dialTimeout = time.Second
 	readTimeout = 3 * time.Second
-	poolSize    = store.Shards + 32 // one connection for each shard's writer, and some to read
+	poolSize    = 2*store.Shards + 32 // one connection for each shard's writer and reader, and some for the rest
 	// reloadEvery is how soon a client sees that another master serves a slot. With
 	// the default of a minute it goes on calling the dead one
 	// (https://github.com/redis/go-redis/issues/3979).
@@ -93,6 +93,9 @@ type DB struct {
 	client  redis.UniversalClient
 	process string // this opening of the store, in lastKey and in leases
 	writers [store.Shards]*writer
+	readers [store.Shards]*reader
+	// unread ends what is still being read when nobody waits for it.
+	unread  context.CancelFunc
 	servers servers
 	outage  outage
 	leases  atomic.Int64 // calls of Lease, so that a script that is sent again is known
@@ -123,9 +126,12 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		d.closing()
 		return nil, errors.Join(fmt.Errorf("redis: %w", err), d.client.Close())
 	}
-	for shard := range d.writers {
-		d.writers[shard] = newWriter(d, shard)
-		go d.writers[shard].run() // to the end of Close
+	reading, unread := context.WithCancel(context.Background())
+	d.unread = unread
+	for shard := range store.Shards {
+		d.writers[shard], d.readers[shard] = newWriter(d, shard), newReader(d.client)
+		go d.writers[shard].run() // both to the end of Close
+		go d.readers[shard].run(reading)
 	}
 	return d, nil
 }
@@ -220,8 +226,10 @@ func (d *DB) Close() error {
 		return store.ErrClosed
 	}
 	d.closed = true
-	for _, w := range d.writers {
-		w.stop()
+	d.unread() // whoever asked has an answer, or has gone
+	for shard := range store.Shards {
+		d.writers[shard].stop()
+		d.readers[shard].stop()
 	}
 	return d.client.Close()
 }

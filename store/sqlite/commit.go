@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"time"
 
@@ -72,12 +73,10 @@ func (w *writer) apply(c store.Change) error {
 }
 
 func (w *writer) check(shard int, p store.Check) error {
-	stmt, err := w.stmts.get(`SELECT coalesce((SELECT version FROM record WHERE shard = ? AND key = ?), 0)`)
-	if err != nil {
-		return err
-	}
 	var version int64
-	if err := stmt.QueryRowContext(context.Background(), shard, p.Key).Scan(&version); err != nil {
+	err := w.raw.each(func(row []driver.Value) error { return scan(row, &version) },
+		`SELECT version FROM record WHERE shard = ? AND key = ?`, shard, p.Key)
+	if err != nil {
 		return err
 	}
 	if version != p.Version {
@@ -159,30 +158,17 @@ func (d *DB) Lease(ctx context.Context, now, until time.Time, limit int) ([]stor
 }
 
 func (w *writer) lease(now, until int64, limit int) ([]store.Lease, error) {
-	stmt, err := w.stmts.get(`SELECT shard, id, kind, due, try + 1, note, body FROM effect
-		WHERE due <= ? ORDER BY due, shard, id LIMIT ?`)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := stmt.QueryContext(context.Background(), now, limit)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
 	var leases []store.Lease
-	for rows.Next() {
-		var due int64
+	err := w.raw.each(func(row []driver.Value) error {
+		var shard, due int64
 		l := store.Lease{Until: time.UnixMilli(until).UTC()}
-		if err := rows.Scan(&l.Shard, &l.ID, &l.Kind, &due, &l.Try, &l.Note, &l.Body); err != nil {
-			return nil, err
-		}
-		l.Due = time.UnixMilli(due).UTC()
+		err := scan(row, &shard, &l.ID, &l.Kind, &due, &l.Try, &l.Note, &l.Body)
+		l.Shard, l.Due = int(shard), time.UnixMilli(due).UTC()
 		leases = append(leases, l)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
+		return err
+	}, `SELECT shard, id, kind, due, try + 1, note, body FROM effect
+		WHERE due <= ? ORDER BY due, shard, id LIMIT ?`, now, limit)
+	if err != nil {
 		return nil, err
 	}
 	// The same order and the same transaction: these are the same rows.

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,66 +15,6 @@ func (d *DB) reading(ctx context.Context, shard int) error {
 		return err
 	}
 	return d.enter(ctx)
-}
-
-// Get implements [store.Store].
-func (d *DB) Get(ctx context.Context, shard int, keys ...string) ([]store.Record, error) {
-	if err := d.reading(ctx, shard); err != nil {
-		return nil, err
-	}
-	defer d.leave()
-	recs := make([]store.Record, len(keys))
-	err := d.oneMoment(ctx, `SELECT version, value FROM record WHERE shard = ? AND key = ?`, shard, keys,
-		func(i int, row *sql.Row) error {
-			recs[i].Key = keys[i]
-			err := row.Scan(&recs[i].Version, &recs[i].Value)
-			if err == nil {
-				recs[i].Value = blob(recs[i].Value)
-			}
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	return recs, nil
-}
-
-// Counts implements [store.Store].
-func (d *DB) Counts(ctx context.Context, shard int, keys ...string) ([]int64, error) {
-	if err := d.reading(ctx, shard); err != nil {
-		return nil, err
-	}
-	defer d.leave()
-	counts := make([]int64, len(keys))
-	err := d.oneMoment(ctx, `SELECT n FROM count WHERE shard = ? AND key = ?`, shard, keys,
-		func(i int, row *sql.Row) error { return row.Scan(&counts[i]) })
-	if err != nil {
-		return nil, err
-	}
-	return counts, nil
-}
-
-// oneMoment asks for each of the keys and has the row scanned; there may be none.
-// More than one key takes a transaction, which sees one moment.
-func (d *DB) oneMoment(ctx context.Context, query string, shard int, keys []string, scan func(i int, row *sql.Row) error) error {
-	stmt, err := d.queries.get(query)
-	if err != nil {
-		return fmt.Errorf("sqlite: %w", err)
-	}
-	if len(keys) > 1 {
-		tx, err := d.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-		if err != nil {
-			return fmt.Errorf("sqlite: %w", err)
-		}
-		defer tx.Rollback() // it has only read
-		stmt = tx.StmtContext(ctx, stmt)
-	}
-	for i, key := range keys {
-		if err := scan(i, stmt.QueryRowContext(ctx, shard, key)); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("sqlite: %w", err)
-		}
-	}
-	return nil
 }
 
 // Scan implements [store.Store]; the order is that of the keys' bytes. The cursor

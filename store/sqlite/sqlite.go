@@ -17,7 +17,8 @@
 // and a call whose context ends before the writer has taken it up has not
 // happened.
 //
-// Readers have connections of their own and never wait for the writer.
+// Readers have connections of their own and never wait for the writer. What is read
+// by its key at the same time shares a transaction, too.
 //
 // # Other processes
 //
@@ -65,6 +66,8 @@ const (
 	// written again and again are copied once, short enough to be read quickly at
 	// start after a crash.
 	checkpointPages = 16_000
+	// maxScans is how many read otherwise than by keys at once.
+	maxScans = 4
 )
 
 // DB is a store in a SQLite file.
@@ -72,6 +75,7 @@ type DB struct {
 	path    string
 	write   *sql.DB // one connection, which the writer holds
 	writer  *writer
+	readers *readers
 	read    *sql.DB
 	queries *statements // on read
 
@@ -122,10 +126,11 @@ func (d *DB) open(ctx context.Context, views []View) error {
 	if err := prepare(ctx, conn, migrations, views); err != nil {
 		return err
 	}
-	d.read = connect(abs, max(4, runtime.GOMAXPROCS(0)),
+	byKey := runtime.GOMAXPROCS(0)
+	d.read = connect(abs, byKey+maxScans,
 		fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "query_only(1)")
 	d.queries = newStatements(d.read)
-	if err := d.read.PingContext(ctx); err != nil {
+	if d.readers, err = newReaders(ctx, d.read, byKey); err != nil {
 		return err
 	}
 	go d.writer.run() // to the end of Close
@@ -164,6 +169,9 @@ func (d *DB) Close() error {
 // the log back.
 func (d *DB) release() error {
 	var errs []error
+	if d.readers != nil {
+		errs = append(errs, d.readers.stop())
+	}
 	if d.read != nil {
 		errs = append(errs, d.queries.close(), d.read.Close())
 	}
@@ -176,20 +184,15 @@ func (d *DB) release() error {
 	return errors.Join(errs...)
 }
 
-// A preparer is a *sql.DB or a *sql.Conn.
-type preparer interface {
-	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
-}
-
 // statements are prepared when first used and kept, so that each stands in the
 // code beside its call.
 type statements struct {
-	on   preparer
+	on   *sql.DB
 	mu   sync.Mutex
 	kept map[string]*sql.Stmt
 }
 
-func newStatements(on preparer) *statements {
+func newStatements(on *sql.DB) *statements {
 	return &statements{on: on, kept: map[string]*sql.Stmt{}}
 }
 

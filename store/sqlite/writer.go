@@ -35,9 +35,10 @@ type job struct {
 // A writer owns the one connection that writes.
 type writer struct {
 	conn    *sql.Conn
-	stmts   *statements
+	raw     *raw // the same, while the writer runs
 	jobs    chan *job
 	ended   chan struct{}
+	err     error // of its end
 	careful int   // for so many batches each job gets a savepoint
 	changed int64 // rows, by the job that is being done
 }
@@ -45,7 +46,6 @@ type writer struct {
 func newWriter(conn *sql.Conn) *writer {
 	return &writer{
 		conn:  conn,
-		stmts: newStatements(conn),
 		jobs:  make(chan *job, maxBatch),
 		ended: make(chan struct{}),
 	}
@@ -79,15 +79,18 @@ func (w *writer) stop() {
 }
 
 // release lets go of the connection.
-func (w *writer) release() error { return errors.Join(w.stmts.close(), w.conn.Close()) }
+func (w *writer) release() error { return errors.Join(w.err, w.conn.Close()) }
 
 func (w *writer) run() {
 	defer close(w.ended)
-	for j := range w.jobs {
-		if j.take() {
-			w.batch(j)
+	w.err = owned(w.conn, func(r *raw) {
+		w.raw = r
+		for j := range w.jobs {
+			if j.take() {
+				w.batch(j)
+			}
 		}
-	}
+	})
 }
 
 // take makes the job the writer's, if its caller still wants it.
@@ -204,8 +207,8 @@ func (w *writer) anew(batch []*job) error {
 	return nil
 }
 
-// exec runs a statement, which is prepared once and kept. The transaction belongs
-// to many calls: no single call's context may end it.
+// exec runs a statement. The transaction belongs to many calls: no single call's
+// context may end it.
 func (w *writer) exec(query string, args ...any) error {
 	_, err := w.change(query, args...)
 	return err
@@ -213,15 +216,7 @@ func (w *writer) exec(query string, args ...any) error {
 
 // change runs a statement and tells how many rows it has changed.
 func (w *writer) change(query string, args ...any) (rows int64, err error) {
-	stmt, err := w.stmts.get(query)
-	if err != nil {
-		return 0, err
-	}
-	result, err := stmt.ExecContext(context.Background(), args...)
-	if err != nil {
-		return 0, err
-	}
-	rows, err = result.RowsAffected()
+	rows, err = w.raw.exec(query, args...)
 	w.changed += rows
 	return rows, err
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -15,6 +16,7 @@ var crowdPromises = map[string]func(subject){
 	"Crowd/no write is lost":                noLostWrite,
 	"Crowd/a bound holds":                   boundHolds,
 	"Crowd/a Change is seen whole":          seenWhole,
+	"Crowd/each is told what it asked for":  toldApart,
 	"Crowd/each effect is leased once":      leasedOnce,
 	"Crowd/one of two tries settles":        oneSettles,
 	"Crowd/a failure touches no other call": failuresApart,
@@ -32,6 +34,34 @@ func together(n int, f func(i int)) {
 	}
 	close(start)
 	all.Wait()
+}
+
+// toldApart has many read different keys of one shard at once, some of which are not
+// there, and one that has given up before.
+func toldApart(s subject) {
+	const keys = 16
+	c := store.Change{}
+	for i := range keys {
+		c.Put = append(c.Put, store.Put{Key: fmt.Sprint("k", i), Value: []byte(fmt.Sprint("v", i))})
+		c.Add = append(c.Add, store.Add{Key: fmt.Sprint("n", i), By: int64(i + 1), Max: keys})
+	}
+	s.must(c)
+	gone, leave := context.WithCancel(s.Context())
+	leave()
+	together(64, func(i int) {
+		if _, err := s.Get(gone, 0, "k0"); !errors.Is(err, context.Canceled) {
+			s.Errorf("Get after the context's end: %v", err)
+		}
+		one, other := i%keys, (i+5)%keys
+		recs, err := s.Get(s.Context(), 0, fmt.Sprint("k", one), "absent", fmt.Sprint("k", other))
+		if err != nil || string(recs[0].Value) != fmt.Sprint("v", one) || recs[1].Version != 0 || string(recs[2].Value) != fmt.Sprint("v", other) {
+			s.Errorf("records %d and %d: %v, %v", one, other, recs, err)
+		}
+		counts, err := s.Counts(s.Context(), 0, "absent", fmt.Sprint("n", one))
+		if err != nil || counts[0] != 0 || counts[1] != int64(one+1) {
+			s.Errorf("count %d: %v, %v", one, counts, err)
+		}
+	})
 }
 
 func oneWins(s subject) {

@@ -31,6 +31,7 @@ type Buy struct {
 	Workers int           `help:"How many effects the outbox performs at once." default:"512"`
 	Buyers  int           `help:"How many buyers there are." default:"10000"`
 	Half    time.Duration `help:"How long to measure the time to the reply, at half of what went through; 0: not." default:"15s"`
+	Profile string        `help:"A file for a CPU profile of the time at full load." hidden:"" type:"path"`
 }
 
 // Help is the rest of the help text.
@@ -75,7 +76,11 @@ func (c Buy) on(r Run, kind string) (err error) {
 			return err
 		}
 		r.progress("%s: %d buy at once for %s", kind, c.AtOnce, c.For)
-		if full, err = b.full(ctx, g, c.AtOnce, c.For); err != nil {
+		err := profiled(c.Profile, func() (err error) {
+			full, err = b.full(ctx, g, c.AtOnce, c.For)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if c.Half > 0 {

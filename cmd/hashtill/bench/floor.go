@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -316,6 +317,23 @@ func peak() (stop func() (bytes uint64)) {
 		following.Wait()
 		return most
 	}
+}
+
+// profiled does something, and writes a CPU profile of that into a file, if one is named.
+func profiled(path string, do func() error) (err error) {
+	if path == "" {
+		return do()
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return do()
 }
 
 // bareFor is for how long the bare store is measured.

@@ -47,6 +47,8 @@ func startRedis(ctx context.Context, dir string, settings ...string) (s *redisSe
 	s.Cmd = exec.Command(program, append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--save", "",
 		"--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"}, settings...)...)
 	s.Stdout, s.Stderr = log, log
+	// Whoever kills a measurement leaves no server behind (PR_SET_PDEATHSIG(2const)).
+	s.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.Start(); err != nil {
 		return nil, err
 	}

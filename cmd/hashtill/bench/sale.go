@@ -27,6 +27,7 @@ type Sale struct {
 	Buyers  int      `help:"How many buyers there are." default:"20000"`
 	AtOnce  int      `help:"How many wishes the bot deals with at once." default:"768"`
 	Workers int      `help:"How many effects the outbox performs at once." default:"512"`
+	Profile string   `help:"A file for a CPU profile of the burst." hidden:"" type:"path"`
 }
 
 // Help is the rest of the help text.
@@ -103,7 +104,7 @@ func (c Sale) on(r Run, kind string) (err error) {
 		r.progress("%s: %d wishes for %d units", kind, c.Wishes, c.Units)
 		follow := peak()
 		from := g.spent()
-		if err := c.burst(ctx, f, tag); err != nil {
+		if err := profiled(c.Profile, func() error { return c.burst(ctx, f, tag) }); err != nil {
 			return err
 		}
 		decided = time.Since(from.at)
