@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"hashtill/bot"
 )
 
 // rulebook plays X's rules, and notes which hashtags were without a rule.
@@ -245,6 +247,43 @@ func TestFollowTooManyAtFirst(t *testing.T) {
 				t.Errorf("no rule %s", value)
 			}
 		}
+	}
+}
+
+// TestFollowFarTooMany is told of a catalogue that is too large by far without having it all
+// in memory again and again.
+func TestFollowFarTooMany(t *testing.T) {
+	var tags []string
+	for i := range 100_000 {
+		tags = append(tags, fmt.Sprintf("thisisaverylonghashtag%06d", i))
+	}
+	b := &rulebook{t: t, rules: []rule{{ID: "f", Value: "cats"}}}
+	err := b.network().Follow(t.Context(), tags)
+	if full := new(CatalogueError); !errors.As(err, &full) || full.Tags != len(tags) || full.Rules != len(ours.pack(tags)) || full.Limit != maxRules-4 {
+		t.Errorf("100,000 hashtags: %v", err)
+	}
+	if len(b.rules) != 1+len(ours.always()) {
+		t.Errorf("rules %v", b.rules)
+	}
+	if n := testing.AllocsPerRun(1, func() { _, err = ours.plan(b.rules, tags) }); err == nil || n > 100 {
+		t.Errorf("%v after %v allocations", err, n)
+	}
+	fits := tags[:len(ours.share(tags)[0])*(maxRules-4)]
+	if err := b.network().Follow(t.Context(), fits); err != nil || len(b.held()) != len(fits) {
+		t.Errorf("%d hashtags, as many as there are rules for: %v, %d are followed", len(fits), err, len(b.held()))
+	}
+}
+
+// TestPlain holds what is taken for a hashtag at a glance to what is one.
+func TestPlain(t *testing.T) {
+	for _, tag := range []string{"BuyHat", "a", "Z9", "9z", "a_b", "_a", "1", "", "a b", "a#b", "@a", "a[", "a\x60", "a{", "ä", "a.b", "a/b", "http", "a\x00"} {
+		found := bot.Tags("#" + tag)
+		if is := len(found) == 1 && found[0] == tag; isPlain(tag) && !is {
+			t.Errorf("%q is plain, and no hashtag", tag)
+		}
+	}
+	if !isPlain("BuyHat2026") {
+		t.Error("#BuyHat2026 is not plain")
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"hashtill/offers"
@@ -19,12 +18,15 @@ type Growth struct {
 	Open   int           `default:"100000" help:"How many purchases are under way."`
 	Closed int           `default:"1000000" help:"How many purchases have ended."`
 	Offers int           `default:"100000" help:"How many offers there are."`
-	Steps  []float64     `default:"0.1,0.3,1" help:"At which parts of that it is measured."`
+	Steps  []float64     `default:"0,0.1,0.3,1" help:"At which parts of that it is measured."`
 	For    time.Duration `default:"3s" help:"How long each turn of purchases lasts."`
 	Turns  int           `default:"3" help:"How many turns each side has at each step; the median counts."`
 	AtOnce int           `default:"256" help:"How many buy at once."`
 	Buyers int           `default:"5000" help:"How many buyers there are."`
+	Settle time.Duration `default:"6s" help:"How long a hashtill that has started is left alone before its memory is read."`
 	Binary string        `placeholder:"FILE" help:"The hashtill whose start and memory are measured. Without one, this one."`
+	CSV    string        `name:"csv" placeholder:"FILE" help:"Write the table there too."`
+	SVG    string        `name:"svg" placeholder:"FILE" help:"Write the plot there too."`
 }
 
 // Help is the rest of the help text.
@@ -32,9 +34,10 @@ func (Growth) Help() string {
 	return `How much slower, larger and later it is when much has been sold. A store on SQLite
 grows; at each step whole purchases go through it, in turns with one that has nothing
 in it, and hashtill serve is started on it between stand-ins. The whole size that it is
-meant for takes about 25 GB of disk and the better part of an hour:
+meant for takes about 25 GB of disk, in the folder that TMPDIR names, and the better part
+of an hour:
 
-  hashtill bench growth --open 1000000 --closed 10000000 --offers 1000000`
+  hashtill bench growth --open 1000000 --closed 10000000 --offers 1000000 --svg growth.svg`
 }
 
 // defaultWorkers leaves it to the outbox how much it does at once, as hashtill serve does.
@@ -48,9 +51,13 @@ type size struct {
 	read             time.Duration // of the catalogue
 	perOffer         float64       // bytes in memory
 	start            time.Duration
-	resident, most   float64 // bytes
-	file             float64 // bytes
+	cpu              time.Duration // that the start took
+	resident, most   float64       // bytes
+	file             float64       // bytes
 }
+
+// ratio is which part of what goes through an empty store goes through this one.
+func (s size) ratio() float64 { return s.perSecond / max(s.empty, 1) }
 
 // Run measures.
 func (c Growth) Run(r Run) (err error) {
@@ -105,8 +112,8 @@ func (c Growth) Run(r Run) (err error) {
 		}
 		all = append(all, s)
 	}
-	c.print(r, all)
-	return nil
+	printGrowth(r, all)
+	return writeGrowth(all, c.CSV, c.SVG)
 }
 
 // measure fills in how a store does.
@@ -142,7 +149,10 @@ func (c Growth) measure(r Run, outside *standIns, empty, full *ground, sides []*
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	s.start = p.start
-	if err := p.wait(r.Ctx, 2*settle); err != nil {
+	if s.cpu, err = cpuOf(p.cmd.Process.Pid); err != nil {
+		return err
+	}
+	if err := p.wait(r.Ctx, c.Settle); err != nil {
 		return err
 	}
 	s.resident, s.most, err = p.memory()
@@ -166,34 +176,6 @@ func fileSize(path string) (bytes float64) {
 		}
 	}
 	return bytes
-}
-
-func (c Growth) print(r Run, all []size) {
-	last := all[len(all)-1]
-	r.print(fmt.Sprintf("Growth, on SQLite: %s open and %s closed purchases, %s offers", number(float64(last.open)), number(float64(last.closed)), number(float64(last.offers))),
-		figure{what: "purchases, wish to receipt", value: last.perSecond, unit: "a second", against: "empty", limit: last.empty, note: "aim: at least 0.80"},
-		figure{what: "start until ready", value: last.start.Seconds(), unit: "s", note: "aim: under 5"},
-		figure{what: "resident", value: last.resident / megabyte, unit: "MB", note: "aim: under 300"},
-		figure{what: "resident at most, since the start", value: last.most / megabyte, unit: "MB"},
-		figure{what: "catalogue in memory, each offer", value: last.perOffer, unit: "bytes"},
-		figure{what: "catalogue read in", value: last.read.Seconds(), unit: "s"},
-		figure{what: "the file", value: last.file / megabyte, unit: "MB"},
-	)
-	plot := func(title string, aim string, of func(size) float64) {
-		most := 0.0
-		for _, s := range all {
-			most = max(most, of(s))
-		}
-		fmt.Fprintf(r.Out, "%s (%s)\n", title, aim)
-		for _, s := range all {
-			bar := strings.Repeat("█", int(40*of(s)/max(most, 1e-9)+0.5))
-			fmt.Fprintf(r.Out, "  %12s purchases, %9s offers  %-40s %s\n", number(float64(s.open+s.closed)), number(float64(s.offers)), bar, number(of(s)))
-		}
-		fmt.Fprintln(r.Out)
-	}
-	plot("Purchases a second, as a part of what goes through an empty store", "aim: 0.80", func(s size) float64 { return s.perSecond / max(s.empty, 1) })
-	plot("Seconds until it is ready", "aim: 5", func(s size) float64 { return s.start.Seconds() })
-	plot("MB resident", "aim: 300", func(s size) float64 { return s.resident / megabyte })
 }
 
 // manyOffer is the n-th of very many.

@@ -16,37 +16,51 @@ import (
 type Rest struct {
 	For    time.Duration `default:"20s" help:"How long it is watched."`
 	Starts int           `default:"7" help:"How often it is started; the median counts."`
-	Binary string        `placeholder:"FILE" help:"The hashtill to measure. Without one, this one."`
+	Settle time.Duration `default:"3s" help:"How long it is left alone before it is watched."`
+	Binary string        `placeholder:"FILE" help:"The hashtill to measure. Without one, it is built as the README says."`
 }
 
 // Help is the rest of the help text.
 func (Rest) Help() string {
 	return "Starts hashtill serve on SQLite between stand-ins on this machine, with nothing to do, and measures its memory, " +
-		"its share of a core, how soon it is ready, and how large the program is. In a checkout of the source, with go in PATH, " +
-		"the program is built anew too.\n\n" +
+		"its share of a core, how soon it is ready, and how large the program is. It is built for that as the README says, by " +
+		readmeBuild + ", which needs go and the source; where they are not, this program is measured.\n\n" +
 		"  hashtill bench rest --for 1m"
 }
 
-// settle is how long a process is left alone before it is watched: what comes of its
-// start is over.
-const settle = 3 * time.Second
+// How the README builds the program: without paths of the machine that builds, and without
+// what only a debugger reads, which is a third of the program.
+const readmeBuild = "go build -trimpath -ldflags='-s -w'"
+
+var buildFlags = []string{"-trimpath", "-ldflags=-s -w"}
 
 // Run measures.
 func (c Rest) Run(r Run) (err error) {
 	if c.For < time.Second || c.Starts < 1 {
 		return errors.New("--for: at least 1s; --starts: at least once")
 	}
-	binary := c.Binary
-	if binary == "" {
-		if binary, err = os.Executable(); err != nil {
-			return err
-		}
-	}
 	outside, err := newStandIns()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, outside.Close()) }()
+	binary, program := c.Binary, figure{what: "the program that was measured", unit: "MB", note: "aim: under 40"}
+	if binary == "" {
+		r.progress("building the program, as the README says and plainly")
+		plain, err := build(r.Ctx, filepath.Join(outside.dir, "plain"))
+		if err == nil {
+			binary = filepath.Join(outside.dir, "hashtill")
+			_, err = build(r.Ctx, binary, buildFlags...)
+		}
+		if err != nil {
+			r.progress("this program is measured: %v", err)
+			if binary, err = os.Executable(); err != nil {
+				return err
+			}
+		} else {
+			program.what, program.against, program.limit = "by "+readmeBuild, "plain go build", plain/megabyte
+		}
+	}
 
 	var starts, bare []time.Duration
 	var p *served
@@ -70,7 +84,7 @@ func (c Rest) Run(r Run) (err error) {
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	r.progress("started %d times; watching it for %s", c.Starts+1, c.For)
-	share, err := p.share(r.Ctx, c.For)
+	share, err := p.share(r.Ctx, c.Settle, c.For)
 	if err != nil {
 		return err
 	}
@@ -82,25 +96,19 @@ func (c Rest) Run(r Run) (err error) {
 	if err != nil {
 		return err
 	}
-	figures := []figure{
-		{what: "resident", value: resident / megabyte, unit: "MB", note: "aim: under 40"},
-		{what: "resident at most, since the start", value: most / megabyte, unit: "MB"},
-		{what: fmt.Sprintf("of a core, over %s", c.For), value: 100 * share, unit: "%", note: "aim: under 0.5"},
-		{what: fmt.Sprintf("start until ready, median of %d", c.Starts), value: milliseconds(median(starts)), unit: "ms",
+	program.value = float64(size.Size()) / megabyte
+	r.print("At rest, on SQLite",
+		figure{what: "resident", value: resident / megabyte, unit: "MB", note: "aim: under 40"},
+		figure{what: "resident at most, since the start", value: most / megabyte, unit: "MB"},
+		figure{what: fmt.Sprintf("of a core, over %s", c.For), value: 100 * share, unit: "%", note: "aim: under 0.5"},
+		figure{what: fmt.Sprintf("start until ready, median of %d", c.Starts), value: milliseconds(median(starts)), unit: "ms",
 			against: "hashtill --help", limit: milliseconds(median(bare)), note: "aim: under 200"},
-		{what: "the program that was measured", value: float64(size.Size()) / megabyte, unit: "MB", note: "aim: under 40"},
-	}
-	r.progress("building the program anew, if go and its source are here")
-	built, err := sizes(r.Ctx, outside.dir)
-	if err != nil {
-		r.progress("it is not built anew: %v", err)
-	}
-	r.print("At rest, on SQLite", append(figures, built...)...)
+		program)
 	return nil
 }
 
-// share is the part of one core that the process takes.
-func (p *served) share(ctx context.Context, watched time.Duration) (float64, error) {
+// share is the part of one core that the process takes, when what comes of its start is over.
+func (p *served) share(ctx context.Context, settle, watched time.Duration) (float64, error) {
 	if err := p.wait(ctx, settle); err != nil {
 		return 0, err
 	}
@@ -116,27 +124,17 @@ func (p *served) share(ctx context.Context, watched time.Duration) (float64, err
 	return float64(after-before) / float64(time.Since(began)), err
 }
 
-// sizes builds the program plainly, and as it is given away.
-func sizes(ctx context.Context, dir string) (figures []figure, err error) {
-	for _, b := range []struct {
-		name  string
-		flags []string
-	}{
-		{"go build", nil},
-		{"go build -trimpath -ldflags='-s -w'", []string{"-trimpath", "-ldflags=-s -w"}},
-	} {
-		path := filepath.Join(dir, "built")
-		args := append([]string{"build", "-o", path}, b.flags...)
-		if out, err := exec.CommandContext(ctx, "go", append(args, "hashtill/cmd/hashtill")...).CombinedOutput(); err != nil {
-			return figures, fmt.Errorf("go build: %w: %s", err, out)
-		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return figures, err
-		}
-		figures = append(figures, figure{what: b.name, value: float64(info.Size()) / megabyte, unit: "MB", note: "aim: under 40"})
+// build builds the program, and returns how large it is, in bytes.
+func build(ctx context.Context, path string, flags ...string) (bytes float64, err error) {
+	args := append([]string{"build", "-o", path}, flags...)
+	if out, err := exec.CommandContext(ctx, "go", append(args, "hashtill/cmd/hashtill")...).CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("go build: %w: %s", err, out)
 	}
-	return figures, nil
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return float64(info.Size()), nil
 }
 
 // median is the middle one.
