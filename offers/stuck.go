@@ -119,7 +119,7 @@ func (s *Shop) TryAgain(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	c := store.Change{Shard: o.Shard, PutOff: []store.PutOff{{ID: o.ID, Try: o.Try, Due: s.Now(), Note: o.Note}}}
+	c := store.Change{Shard: o.Shard, PutOff: []store.PutOff{{ID: o.ID, Try: o.Try, Due: s.Now(), Note: o.Note, Waits: true}}}
 	err = s.store.Commit(ctx, c)
 	if errors.Is(err, store.ErrStale) {
 		return nil

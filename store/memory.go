@@ -127,7 +127,7 @@ func (s *memoryShard) guard(c Change) error {
 		}
 	}
 	for _, p := range c.PutOff {
-		if !s.holds(p.ID, p.Try) {
+		if e, owed := s.effects.rows[p.ID]; !owed || e.try != p.Try || e.leased == p.Waits {
 			return &GuardError{ErrStale, p.ID}
 		}
 	}

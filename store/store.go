@@ -208,6 +208,10 @@ type PutOff struct {
 	Try  int64
 	Due  time.Time
 	Note string // why, for the operator; never a secret or an address
+
+	// Waits says that nobody holds the effect: it has waited for its time since Try has
+	// put it off, or since it was owed (0). So a person has it tried at once.
+	Waits bool
 }
 
 // A Lease is an effect handed out to be performed.

@@ -287,7 +287,11 @@ func newSheet(c store.Change) (s sheet) {
 		add(groupSettle, p.ID, effectKey(c.Shard, p.ID), effectKind+p.ID, decimal(p.Try), p.ID)
 	}
 	for _, p := range c.PutOff {
-		add(groupPutOff, p.ID, effectKey(c.Shard, p.ID), "", decimal(p.Try), decimal(store.Millis(p.Due)), p.Note, p.ID)
+		try := decimal(p.Try)
+		if p.Waits {
+			try = "w" + try
+		}
+		add(groupPutOff, p.ID, effectKey(c.Shard, p.ID), "", try, decimal(store.Millis(p.Due)), p.Note, p.ID)
 	}
 	for _, id := range c.Drop {
 		add(groupDrop, id, effectKey(c.Shard, id), effectKind+id, id)

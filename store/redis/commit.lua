@@ -17,7 +17,7 @@
 --   remove*   version member  a record is removed
 --   check     version         a record must be at a version
 --   settle*   try id          an effect is settled
---   put off   try due note id an effect is put off
+--   put off   try due note id an effect is put off; w before the try: that nobody holds
 --   count*    low high by member   a count that is between low and high is added to
 --   drop*     id              an effect is dropped
 --
@@ -94,11 +94,13 @@ while a < #ARGV do
     local arg = n <= update + remove and aUpdate + 2 * n - 1 or aCheck + n - update - remove
     if match(call('GETRANGE', KEYS[kUpdate + n], 0, 20), '^%d*') ~= ARGV[arg] then fails(kUpdate + n, 'c') end
   end
-  -- Only the try that holds an effect can end it.
+  -- Only the try that holds an effect can end it. One that waits can be put off by anybody.
   for n = 1, settle + off do
     local arg = n <= settle and aSettle + 2 * n - 1 or aOff + 4 * (n - settle) - 3
     local held = call('HMGET', KEYS[kSettle + n], 'try', 'leased')
-    if held[1] ~= ARGV[arg] or held[2] ~= '1' then fails(kSettle + n, 's') end
+    if (held[1] ~= ARGV[arg] or held[2] ~= '1') and (not held[1] or 'w' .. held[1] ~= ARGV[arg] or held[2] ~= '0') then
+      fails(kSettle + n, 's')
+    end
   end
   local counts = count > 0 and call('MGET', unpack(KEYS, kCount + 1, kDrop))
   for n = 1, count do

@@ -47,8 +47,8 @@ func (w *writer) apply(c store.Change) error {
 	}
 	for _, p := range c.PutOff {
 		if err := w.one(store.ErrStale, p.ID,
-			`UPDATE effect SET due = ?, leased = 0, note = ? WHERE shard = ? AND id = ? AND try = ? AND leased = 1`,
-			store.Millis(p.Due), p.Note, c.Shard, p.ID, p.Try); err != nil {
+			`UPDATE effect SET due = ?, leased = 0, note = ? WHERE shard = ? AND id = ? AND try = ? AND leased = ?`,
+			store.Millis(p.Due), p.Note, c.Shard, p.ID, p.Try, !p.Waits); err != nil {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ var effectPromises = map[string]func(subject){
 	"Effect/settled by its try only":            settleStale,
 	"Effect/put off":                            putOff,
 	"Effect/put off by its try only":            putOffStale,
+	"Effect/put off while it waits":             putOffWaiting,
 	"Effect/dropped is gone":                    dropped,
 	"Effect/owed pages":                         owedPages,
 }
@@ -221,6 +222,27 @@ func putOffStale(s subject) {
 		s.Fatalf("a stale put-off left %+v", o)
 	}
 	s.must(settle(0, "e", second.Try))
+}
+
+// putOffWaiting has effects tried at once that nobody holds, and no others.
+func putOffWaiting(s subject) {
+	now := func(try int64) store.Change {
+		return store.Change{PutOff: []store.PutOff{{ID: "e", Try: try, Due: at(0), Note: "again", Waits: true}}}
+	}
+	s.refused(now(0), store.ErrStale, "e")
+	s.must(owe(0, "e", at(time.Hour)))
+	s.refused(now(1), store.ErrStale, "e")
+	s.must(now(0)) // that nobody has tried yet
+	l := s.leaseOne(at(0))
+	if l.Try != 1 || l.Note != "again" {
+		s.Fatalf("leased %+v", l)
+	}
+	s.refused(now(1), store.ErrStale, "e") // it is being tried
+	s.must(store.Change{PutOff: []store.PutOff{{ID: "e", Try: 1, Due: at(time.Hour), Note: "away"}}})
+	s.refused(now(0), store.ErrStale, "e")
+	s.must(now(1))
+	s.must(settle(0, "e", s.leaseOne(at(0)).Try))
+	s.refused(now(2), store.ErrStale, "e")
 }
 
 func dropped(s subject) {
