@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"hashtill/confirm/smtp"
 	"hashtill/offers"
 )
 
@@ -112,6 +113,11 @@ type Config struct {
 
 	Mail struct {
 		From string `yaml:"from"`
+		DNS  string `yaml:"dns"`
+
+		DKIMSelector string `yaml:"dkim_selector"`
+		DKIMKey      Secret `yaml:"-"`
+		DKIMKeyFile  string `yaml:"dkim_key_file"`
 	} `yaml:"mail"`
 
 	Times struct {
@@ -385,6 +391,18 @@ func (c Config) Validate() error {
 	}
 	if _, err := mail.ParseAddress(c.Mail.From); err != nil {
 		bad("mail.from: %q is not an address such as Example Shop <shop@example.com>", c.Mail.From)
+	}
+	if (c.Mail.DKIMSelector == "") != (c.Mail.DKIMKey == "") {
+		bad("mail.dkim_selector and mail.dkim_key_file: want both or neither")
+	} else if c.Mail.DKIMKey != "" {
+		if _, err := smtp.NewDKIM(c.Mail.DKIMSelector, []byte(c.Mail.DKIMKey)); err != nil {
+			bad("%w", err)
+		}
+	}
+	if c.Mail.DNS != "" {
+		if err := validListen(c.Mail.DNS); err != nil {
+			bad("mail.dns: %q %w", c.Mail.DNS, err)
+		}
 	}
 	for _, t := range []struct {
 		key string

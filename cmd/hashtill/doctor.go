@@ -61,7 +61,7 @@ func (c doctorCmd) Run(e *env) error {
 	d.secrets()
 	d.within(e.ctx, d.lookAtStore)
 	var g errgroup.Group
-	for _, look := range []func(context.Context){d.lookAtStripe, d.lookAtMail, d.lookAtX, d.lookAtSignIn, d.lookAtPages} {
+	for _, look := range []func(context.Context){d.lookAtStripe, d.lookAtMail, d.lookAtSender, d.lookAtX, d.lookAtSignIn, d.lookAtPages} {
 		g.Go(func() error { d.within(e.ctx, look); return nil })
 	}
 	_ = g.Wait()

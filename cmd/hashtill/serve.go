@@ -272,7 +272,14 @@ func openMailer(cfg Config, now func() time.Time) (*smtp.Mailer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mail.from: %w", err)
 	}
+	var signs *smtp.DKIM
+	if cfg.Mail.DKIMKey != "" {
+		if signs, err = smtp.NewDKIM(cfg.Mail.DKIMSelector, []byte(cfg.Mail.DKIMKey)); err != nil {
+			return nil, err
+		}
+	}
 	return smtp.New(smtp.Config{
+		DKIM: signs,
 		Host: cfg.SMTP.Host, Port: cfg.SMTP.Port, TLS: cfg.SMTP.TLS,
 		Username: cfg.SMTP.Username, Password: string(cfg.SMTP.Password), From: *from, Now: now,
 	})

@@ -40,6 +40,11 @@ func (m *Mailer) compose(c confirm.Mail) (*mail.Msg, error) {
 	if c.HTML != "" {
 		msg.AddAlternativeString(mail.TypeTextHTML, c.HTML)
 	}
+	if m.config.DKIM != nil {
+		if err := m.config.DKIM.sign(msg, c.ID, m.domain); err != nil {
+			return nil, fmt.Errorf("smtp: sign: %w", err)
+		}
+	}
 	return msg, nil
 }
 

@@ -39,6 +39,8 @@ type Config struct {
 	// side of every Message-ID.
 	From netmail.Address
 
+	DKIM *DKIM // signs what is sent; nil: the mail server does, or nobody
+
 	RootCAs *x509.CertPool // who may sign the server's certificate; the system's if nil
 
 	// Timeout of one mail, from dialling to the server's 250; 45 seconds if zero.
@@ -101,6 +103,9 @@ func New(c Config) (*Mailer, error) {
 	}
 	return &Mailer{config: c, domain: c.From.Address[strings.LastIndexByte(c.From.Address, '@')+1:]}, nil
 }
+
+// DKIM is what signs the mails, nil if nothing does.
+func (m *Mailer) DKIM() *DKIM { return m.config.DKIM }
 
 // isLoopback says that what is sent to a host does not leave the machine.
 func isLoopback(host string) bool {
