@@ -74,15 +74,20 @@ func (c demoCmd) Run(e *env) (err error) {
 		return err
 	}
 	defer l.Close() // where it has served, it is closed already
+	desk, err := s.deskLink(e.ctx)
+	if err != nil {
+		return err
+	}
 	err = s.perform(e.ctx, func(ctx context.Context) error {
 		fmt.Fprintf(e.out, `Hashtill, the whole of it, between local stand-ins for X, Stripe and a mail server.
 Nothing real is posted, mailed or charged.
 
   open       http://%s
   the shop   http://%s   (the buyers' pages; links in the mails lead there)
+  the desk   %s   (the merchants' and the operator's; good once, the page has another)
 
 Ctrl-C ends it and leaves nothing behind.
-`, address, pages)
+`, address, pages, desk)
 		return newDemoPage(s).serve(ctx, l)
 	})
 	if e.ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {

@@ -125,10 +125,18 @@ func (d *demoPage) handler() http.Handler {
 	} {
 		mux.HandleFunc("POST "+path, d.act(do))
 	}
+	mux.HandleFunc("POST /desk", func(w http.ResponseWriter, r *http.Request) {
+		link, err := d.deskLink(r.Context())
+		if err != nil {
+			http.Error(w, "That did not work: "+err.Error(), http.StatusInternalServerError)
+			return
+		}
+		http.Redirect(w, r, link, http.StatusSeeOther)
+	})
 	guarded := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", demoPolicy)
+		h.Set("Content-Security-Policy", strings.Replace(demoPolicy, "form-action 'self'", "form-action 'self' "+d.cfg.Desk.URL, 1))
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")

@@ -79,7 +79,7 @@ func (s *stage) playAll(ctx context.Context, out io.Writer, asJSON bool) error {
 		waits            bool // for the quarter of an hour
 	}{
 		{"ann", "completes", "paid, 2 units, $59.98, once", p.completes, false},
-		{"chloe", "completes, in French", "paid, 1 unit, 54,90 €, once", p.completesInFrench, false},
+		{"chloe", "completes, in French", "paid, 1 unit, 59,80 €, once", p.completesInFrench, false},
 		{"ben", "is not registered at first", "invited once, then paid $29.99", p.registersLater, false},
 		{"hal", "has a card that is declined", "declined, nothing charged", p.isDeclined, false},
 		{"dan", "has a code that eve reposts", "eve's repost moved nothing; paid by dan's own", p.isEchoedByAnother, false},

@@ -65,18 +65,27 @@ var theCast = []person{
 	{Account: xtest.Account{Handle: "kim", Name: "Kim"}, Says: "has a card whose bank asks back", Lang: "en", Card: "4000002760003184"},
 }
 
+// Who sells on the stage, and who works for them at the desk.
+const (
+	stageMerchant = "demo-records"
+	deskEmail     = offers.Email("desk@demo.example")
+)
+
 // stageOffers is what the demo sells.
 func stageOffers() []offers.Offer {
 	one := func(tag, title string, minor int64, currency string, perBuyer int, stock map[string]int) offers.Offer {
 		return offers.Offer{
 			ID: offers.TagKey(tag), Tag: tag, Title: title, Seller: "Demo Records", PerBuyer: perBuyer, Stock: stock,
 			Price: offers.Money{Minor: minor, Currency: currency}, Terms: "This is a demo. Nothing is sold, and no real money moves.",
-			SellerAddress: "1 Example Street\nSpringfield", SellerTaxNumber: "DEMO 123", Tax: 20000, WithdrawalDays: offers.DefaultWithdrawalDays,
+			SellerAddress: "1 Example Street\nSpringfield", SellerTaxNumber: "DEMO 123", Tax: 20000, WithdrawalDays: offers.DefaultWithdrawalDays, Merchant: stageMerchant,
 		}
 	}
+	hoodie := one("BuyHoodie", "Tour hoodie", 5490, "EUR", 2, map[string]int{"S": 10, "M": 10, "L black": 5, "L white": 1})
+	hoodie.Aliases = map[string][]string{"L black": {"L noir"}, "L white": {"L blanc"}}
+	hoodie.Delivery, hoodie.Waitlist = []offers.Money{{Minor: 490, Currency: "EUR"}}, true
 	return []offers.Offer{
 		one("BuyTee", "Tour T-shirt", 2999, "USD", 3, map[string]int{"": 500}),
-		one("BuyHoodie", "Tour hoodie", 5490, "EUR", 2, map[string]int{"S": 10, "M": 10, "L black": 5, "L white": 5}),
+		hoodie,
 		one("LastVinyl", "Signed vinyl, the last one", 14999, "USD", 1, map[string]int{"": 1}),
 	}
 }
@@ -117,6 +126,10 @@ func newStage(ctx context.Context, listen string, log *slog.Logger) (_ *stage, e
 	creds := s.x.Credentials(s.shopX.ID)
 	cfg := Default()
 	cfg.Listen, cfg.PublicURL = listen, "http://"+listen
+	if cfg.Desk.Listen, err = freeAddress("localhost:8081"); err != nil {
+		return nil, err
+	}
+	cfg.Desk.URL, cfg.Desk.HooksInside = "http://"+cfg.Desk.Listen, true
 	cfg.Store = "sqlite:" + filepath.Join(s.dir, "hashtill.db")
 	cfg.Archive = filepath.Join(s.dir, "archive")
 	cfg.Thanks = "product"
@@ -142,6 +155,12 @@ func newStage(ctx context.Context, listen string, log *slog.Logger) (_ *stage, e
 	}
 	if s.system, err = open(ctx, cfg, st, log, s.clock.Now); err != nil {
 		return nil, errors.Join(err, st.Close())
+	}
+	if _, err = s.shop.EditMerchant(ctx, stageMerchant, func(m *offers.Merchant) error { m.Name = "Demo Records"; return nil }); err != nil {
+		return nil, err
+	}
+	if _, err = s.shop.EditPerson(ctx, deskEmail, func(p *offers.Person) error { p.Roles[offers.Operator] = offers.Owner; return nil }); err != nil {
+		return nil, err
 	}
 	if err = s.shop.Import(ctx, stageOffers(), true); err != nil {
 		return nil, err
@@ -184,6 +203,12 @@ func (s *stage) register(ctx context.Context, p *person) error {
 		Account: s.account(p), Handle: p.Handle, Email: offers.Email(p.Email), Lang: p.Lang, Customer: customer,
 		Cards: []offers.Card{{ID: card, Brand: brand, Last4: p.Card[len(p.Card)-4:]}},
 	}, s.now())
+}
+
+// deskLink is a link that signs one in at the desk, once. Elsewhere it comes by mail.
+func (s *stage) deskLink(ctx context.Context) (string, error) {
+	token, err := s.shop.AskShift(ctx, deskEmail, s.now())
+	return s.cfg.Desk.URL + "/sign-in/" + token, err
 }
 
 // account is a person as the shop knows them.

@@ -108,7 +108,7 @@ function tick() {
 
 document.addEventListener("submit", async (event) => {
   const form = event.target;
-  if (form.method !== "post") return;
+  if (form.method !== "post" || form.target) return;
   event.preventDefault();
   if (form.dataset.busy) return;
   form.dataset.busy = "yes";
