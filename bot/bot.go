@@ -241,6 +241,19 @@ func heavy(r rune) int {
 	return 1
 }
 
+// listed names as many choices as fit a weight, none of them in part where one fits whole.
+func listed(choices []string, most int) string {
+	all := strings.Join(choices, ", ")
+	text := clip(all, most)
+	for n := len(choices) - 1; n > 0 && text != all; n-- {
+		some := strings.Join(choices[:n], ", ") + ", …"
+		if clip(some, most) == some {
+			return some
+		}
+	}
+	return text
+}
+
 // ref is a short reference that tells texts apart: networks refuse a reply that
 // reads like the one before.
 func ref(id string) string { return id[max(0, len(id)-6):] }
@@ -259,8 +272,11 @@ func (b *Bot) reply(ctx context.Context, j offers.Job) (offers.Event, error) {
 		text = w.Say("reply.code", args)
 	case offers.Invited:
 		text = w.Say("reply.invite", args)
+	case offers.Waiting:
+		args["Place"] = p.Place
+		text = w.Say("reply.waiting", args)
 	default:
-		args["Choices"] = clip(strings.Join(p.Choices, ", "), maxChoices)
+		args["Choices"] = listed(p.Choices, maxChoices)
 		text = w.Say("reply.refused."+string(p.Reason), args)
 	}
 	r := Reply{To: p.Wish, Handle: p.Handle, Text: text}

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"hashtill/offers"
+	"hashtill/offers/words"
 	"hashtill/store"
 )
 
@@ -296,6 +298,102 @@ func TestClip(t *testing.T) {
 	} {
 		if got := clip(c[0], 40); got != c[1] {
 			t.Errorf("%q became %q, want %q", c[0], got, c[1])
+		}
+	}
+}
+
+func TestListed(t *testing.T) {
+	for _, c := range []struct {
+		choices []string
+		want    string
+	}{
+		{nil, ""}, {[]string{"L", "M", "S"}, "L, M, S"}, {[]string{"M black", "M white", "S black"}, "M black, M white, …"},
+		{[]string{strings.Repeat("a", 30), "b"}, strings.Repeat("a", 18) + "…"}, {[]string{"250.ml", "M"}, "250…"}, // which may pass for a link
+		{[]string{"東", "東東東東東東東東東"}, "東, …"},
+	} {
+		if got := listed(c.choices, 20); got != c.want {
+			t.Errorf("%q became %q, want %q", c.choices, got, c.want)
+		}
+	}
+}
+
+// One helpful answer, however many choices there are: they fit whole, and what is named
+// as it says is understood.
+func TestUnclearWish(t *testing.T) {
+	s := newScene(t, 2)
+	s.register("1")
+	o := tee("BuyTee", 0)
+	o.Title, o.Stock, o.Aliases = "Tour T-shirt", map[string]int{}, map[string][]string{"Größe 12 bleu nuit": {"size 12 navy"}}
+	for i := range offers.MaxVariants {
+		o.Stock[fmt.Sprintf("Größe %02d bleu nuit", i)] = 5
+	}
+	if err := s.shop.Import(t.Context(), []offers.Offer{o}, true); err != nil {
+		t.Fatal(err)
+	}
+	said := s.hears(by("1", "10", "@bot #BuyTee please"))
+	if len(said) != 1 || !strings.Contains(said[0], ": Größe 00 bleu nuit, Größe 01 bleu nuit, Größe 02 bleu nuit, ….") || weigh(said[0]) > 280 {
+		t.Fatalf("%d to %q", len(said), said)
+	}
+	for post, text := range map[string]string{"11": "@bot #BuyTee Größe 02 bleu nuit", "12": "@bot Size 12, NAVY #BuyTee"} {
+		if said := s.hears(by("1", post, text)); len(said) != 1 || !strings.Contains(said[0], "repost this") {
+			t.Errorf("%q: %q", text, said)
+		}
+	}
+}
+
+// Who comes when it is sold out is told their place, or that there is no line.
+func TestSoldOut(t *testing.T) {
+	for _, lang := range words.Languages {
+		s := newScene(t, 1)
+		for _, account := range []string{"1", "2", "3"} {
+			s.register(account)
+		}
+		o := tee("BuyTee", 1)
+		o.Waitlist = true
+		if err := s.shop.Import(t.Context(), []offers.Offer{o, tee("BuyMug", 0)}, true); err != nil {
+			t.Fatal(err)
+		}
+		said := func(account, id, text string) string {
+			p := by(account, id, text)
+			p.Lang = lang
+			all := s.hears(p)
+			if len(all) != 1 || weigh(all[0]) > 280 {
+				t.Fatalf("%s: %q", lang, all)
+			}
+			return all[0]
+		}
+		said("1", "10", "@bot #BuyTee")
+		w := words.For(lang)
+		title := clip(o.Title, maxTitle)
+		for i, account := range []string{"2", "3"} {
+			id := "2" + account
+			p := offers.NewID("x", id, o.ID)
+			if got, want := said(account, id, "@bot #BuyTee"), w.Say("reply.waiting", map[string]any{"Title": title, "Place": i + 1, "Ref": ref(string(p))}); got != want {
+				t.Errorf("%s: %q, want %q", lang, got, want)
+			}
+		}
+		mug := offers.NewID("x", "30", "buymug")
+		if got, want := said("1", "30", "@bot #BuyMug"), w.Say("reply.refused.sold_out", map[string]any{"Title": title, "Ref": ref(string(mug))}); got != want {
+			t.Errorf("%s: %q, want %q", lang, got, want)
+		}
+	}
+}
+
+// An offer that is not sold everywhere says what is missing.
+func TestNotSoldEverywhere(t *testing.T) {
+	s := newScene(t, 5)
+	s.register("1")
+	o := tee("BuyTee", 5)
+	o.Countries = []string{"FR"}
+	if err := s.shop.Import(t.Context(), []offers.Offer{o}, true); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct{ country, want string }{{"", "Tell us your country"}, {"US", "not sold to the country"}, {"FR", "repost this"}} {
+		if err := s.shop.SetAddress(t.Context(), offers.Account{Network: "x", ID: "1"}, "", c.country, t0); err != nil {
+			t.Fatal(err)
+		}
+		if said := s.hears(by("1", fmt.Sprint(40+i), "@bot #BuyTee")); len(said) != 1 || !strings.Contains(said[0], c.want) {
+			t.Errorf("from %q: %q, want %q", c.country, said, c.want)
 		}
 	}
 }

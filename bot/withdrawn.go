@@ -36,6 +36,9 @@ func (b *Bot) UnlessWithdrawn(act offers.Act) offers.Act {
 }
 
 func (b *Bot) withdrawn(ctx context.Context, p offers.Purchase) bool {
+	if p.OnPage {
+		return false // there never was a post
+	}
 	for _, n := range b.Networks {
 		f, ok := n.(Finder)
 		if !ok || n.Name() != p.Buyer.Network {

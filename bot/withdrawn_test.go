@@ -153,3 +153,12 @@ func TestBare(t *testing.T) {
 		t.Errorf("said %q to a stranger's bare hashtag", said)
 	}
 }
+
+// What was asked for on a page has no post that could be gone.
+func TestNoPostToWithdraw(t *testing.T) {
+	f := &finder{network: &network{}, gone: true}
+	s := &Bot{Networks: []Network{f}}
+	if s.withdrawn(t.Context(), offers.Purchase{OnPage: true, Wish: "page-1", Buyer: offers.Account{Network: "x", ID: "1"}}) || f.post != "" {
+		t.Error("a page's wish was looked for among posts")
+	}
+}

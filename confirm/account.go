@@ -1,6 +1,7 @@
 package confirm
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,7 +105,8 @@ func (c *Counter) accountView(r *http.Request, m member, problem offers.Reason, 
 		}}},
 		section{Title: say.Say("account.address.title", nil), Forms: []form{{
 			To: "/account/address", Button: say.Say("account.address.button", nil), Quiet: true,
-			Fields: []field{{Name: "address", Label: say.Say("account.address.field", nil), Auto: "street-address", Value: value("address", b.Address), Max: offers.MaxAddress, Lines: 3}},
+			Fields: []field{{Name: "address", Label: say.Say("account.address.field", nil), Auto: "street-address", Value: value("address", b.Address), Max: offers.MaxAddress, Lines: 3},
+				countryChoice(say, say.Say("account.address.country", nil), value(countryField, b.Country))},
 		}}},
 		section{Title: say.Say("account.limits.title", nil), Text: say.Say("account.limits.text", nil), Forms: []form{{
 			To: "/account/limits", Button: say.Say("account.limits.button", nil), Quiet: true,
@@ -124,12 +126,18 @@ func (c *Counter) accountView(r *http.Request, m member, problem offers.Reason, 
 		},
 	}}})
 
-	orders, err := c.ordersSection(r, m)
+	all, err := c.Shop.PurchasesOf(r.Context(), m.Account)
 	if err != nil {
 		return v, err
 	}
-	if len(orders.Links) > 0 {
-		v.Sections = append(v.Sections, orders)
+	open, err := c.openSection(r.Context(), say, all)
+	if err != nil {
+		return v, err
+	}
+	for _, s := range []section{open, c.ordersSection(say, all)} {
+		if len(s.Forms)+len(s.Links) > 0 {
+			v.Sections = append(v.Sections, s)
+		}
 	}
 
 	if b.Barred() == "" {
@@ -179,13 +187,53 @@ func cardName(say words.Words, card offers.Card) string {
 	return name
 }
 
-// ordersSection links the latest purchases that a page can be shown of.
-func (c *Counter) ordersSection(r *http.Request, m member) (section, error) {
-	all, err := c.Shop.PurchasesOf(r.Context(), m.Account)
-	if err != nil {
-		return section{}, err
+// openSection has the latest of a buyer's purchases that are not confirmed, each with a
+// button that ends it. What confirms one is in the mails alone.
+func (c *Counter) openSection(ctx context.Context, say words.Words, all []offers.Purchase) (section, error) {
+	s := section{Title: say.Say("account.open.title", nil)}
+	for _, p := range all {
+		if len(s.Forms) == maxOrders {
+			break
+		}
+		args, stands, act := map[string]any{"Title": p.Title}, "", "cancel"
+		switch p.State {
+		case offers.Waiting:
+			place, err := c.Shop.PlaceOf(ctx, p)
+			if err != nil {
+				return s, err
+			}
+			args["Place"] = max(place, 1)
+			stands, act = "waiting", "leave"
+		case offers.Asked, offers.Coded:
+			stands = "code"
+		case offers.Echoed, offers.Mailed, offers.Declined:
+			stands = "link"
+		default:
+			continue
+		}
+		s.Forms = append(s.Forms, form{To: "/account/open/cancel", Hidden: hidden{"purchase", string(p.ID)},
+			Legend: strings.TrimSpace(p.Title+" "+p.Variant) + " · " + p.Total.Format(say.Lang), Hint: say.Say("account.open."+stands, args),
+			Button: say.Say("account.open."+act, nil), Label: say.Say("account.open."+act+"_label", args), Quiet: true, Narrow: true})
 	}
-	s := section{Title: m.say.Say("account.orders.title", nil)}
+	return s, nil
+}
+
+// cancelOpen ends a purchase of the buyer's that is not confirmed.
+func (c *Counter) cancelOpen(w http.ResponseWriter, r *http.Request, m member) error {
+	id, ok := offers.ParseID(r.PostFormValue("purchase"))
+	if !ok {
+		return &offers.Refusal{Reason: pageNotFound}
+	}
+	_, err := c.Shop.Cancel(r.Context(), id, m.Account, c.Now())
+	if no := (*offers.Refusal)(nil); errors.Is(err, offers.ErrNotFound) || errors.As(err, &no) && no.Reason == offers.NotYourCode {
+		return &offers.Refusal{Reason: pageNotFound}
+	}
+	return c.edited(w, r, m, err)
+}
+
+// ordersSection links the latest purchases that a page can be shown of.
+func (c *Counter) ordersSection(say words.Words, all []offers.Purchase) section {
+	s := section{Title: say.Say("account.orders.title", nil)}
 	for _, p := range all {
 		if p.PaidAt.IsZero() {
 			continue
@@ -193,10 +241,10 @@ func (c *Counter) ordersSection(r *http.Request, m member) (section, error) {
 		if len(s.Links) == maxOrders {
 			break
 		}
-		s.Links = append(s.Links, line{Label: p.PaidAt.UTC().Format("2006-01-02") + " · " + p.Title + " · " + p.Total.Format(m.say.Lang),
+		s.Links = append(s.Links, line{Label: p.PaidAt.UTC().Format("2006-01-02") + " · " + p.Title + " · " + p.Total.Format(say.Lang),
 			Value: strings.TrimPrefix(c.linkTo(p), c.PublicURL)})
 	}
-	return s, nil
+	return s
 }
 
 func (c *Counter) preferCard(w http.ResponseWriter, r *http.Request, m member) error {
@@ -221,7 +269,7 @@ func (c *Counter) changeEmail(w http.ResponseWriter, r *http.Request, m member) 
 }
 
 func (c *Counter) changeAddress(w http.ResponseWriter, r *http.Request, m member) error {
-	return c.edited(w, r, m, c.Shop.SetAddress(r.Context(), m.Account, lines(r.PostFormValue("address")), c.Now()))
+	return c.edited(w, r, m, c.Shop.SetAddress(r.Context(), m.Account, lines(r.PostFormValue("address")), r.PostFormValue(countryField), c.Now()))
 }
 
 func (c *Counter) changeLimits(w http.ResponseWriter, r *http.Request, m member) error {

@@ -17,6 +17,8 @@ import (
 type Shop interface {
 	OnSale(now time.Time, most int) []offers.Offer
 	Purchase(ctx context.Context, id offers.ID) (offers.Purchase, error)
+	PlaceOf(ctx context.Context, p offers.Purchase) (int, error)
+	Halted(ctx context.Context) (*offers.Halt, error)
 	Buyer(ctx context.Context, a offers.Account) (offers.Buyer, error)
 	Press(ctx context.Context, id offers.ID, round int, card string, now time.Time) (offers.Purchase, error)
 	BackFromBank(ctx context.Context, id offers.ID, now time.Time) (offers.Purchase, error)
@@ -42,7 +44,7 @@ type Members interface {
 	SetHandle(ctx context.Context, a offers.Account, handle string, now time.Time) error
 	Agree(ctx context.Context, a offers.Account, version string, now time.Time) error
 	SetEmail(ctx context.Context, a offers.Account, e offers.Email, now time.Time) error
-	SetAddress(ctx context.Context, a offers.Account, address string, now time.Time) error
+	SetAddress(ctx context.Context, a offers.Account, address, country string, now time.Time) error
 	SetLimits(ctx context.Context, a offers.Account, l offers.Limits, now time.Time) error
 	SetQuiet(ctx context.Context, a offers.Account, q offers.Quiet, now time.Time) error
 	Freeze(ctx context.Context, a offers.Account, by offers.Freezer, now time.Time) error
@@ -150,18 +152,23 @@ func (c *Counter) mailReceipt(ctx context.Context, j offers.Job) (offers.Event, 
 }
 
 func (c *Counter) mailReason(ctx context.Context, j offers.Job) (offers.Event, error) {
-	link := ""
-	switch j.Purchase.State {
-	case offers.Paid, offers.Refunded:
-		if j.Effect.Reason != offers.WasRefunded { // a later try went well: what the mail would say is not true any more
+	p, why, say := j.Purchase, j.Effect.Reason, lang(j)
+	var to button
+	switch {
+	case why == offers.OnWaitlist && p.State != offers.Waiting: // it is their turn already, or they have left
+		return offers.Event{Kind: offers.EffectDone}, nil
+	case why == offers.OnWaitlist:
+		to = button{To: c.linkTo(p), Label: say.Say("mail.reason.place", nil)}
+	case why == offers.CountryNeeded && c.SignIn != nil:
+		to = button{To: c.PublicURL + "/account", Label: say.Say("mail.reason.account", nil)}
+	case p.State == offers.Paid || p.State == offers.Refunded:
+		if why != offers.WasRefunded { // a later try went well: what the mail would say is not true any more
 			return offers.Event{Kind: offers.EffectDone}, nil
 		}
-	case offers.Declined:
-		if c.Now().Before(j.Purchase.LinkEnds()) {
-			link = c.linkTo(j.Purchase)
-		}
+	case p.State == offers.Declined && c.Now().Before(p.LinkEnds()):
+		to = button{To: c.linkTo(p), Label: say.Say("mail.reason.again", nil)}
 	}
-	return c.send(ctx, j, c.pages.reasonMail(lang(j), j.Purchase, j.Effect.Reason, link), offers.EffectDone, offers.EffectDone)
+	return c.send(ctx, j, c.pages.reasonMail(say, p, why, to), offers.EffectDone, offers.EffectDone)
 }
 
 // send sends a mail under the effect's id. What the mail server refuses for good is

@@ -28,7 +28,42 @@ func taxIncluded(say words.Words, p offers.Purchase) string {
 		return ""
 	}
 	rate := strings.Replace(p.Tax.String(), ".", say.Say("field.decimal", nil), 1)
-	return say.Say("field.tax_value", map[string]any{"Amount": p.Tax.Included(p.Total).Format(say.Lang), "Rate": rate})
+	amount := p.Tax.Included(p.Total)
+	if added := taxAdded(p); added.Minor > 0 {
+		amount = added
+	}
+	return say.Say("field.tax_value", map[string]any{"Amount": amount.Format(say.Lang), "Rate": rate})
+}
+
+// taxAdded is the tax that came on top of what is bought and its delivery; nothing where
+// their prices include it.
+func taxAdded(p offers.Purchase) offers.Money {
+	if p.Price.Minor == 0 { // asked for before prices were kept, when all of them did
+		return offers.Money{Currency: p.Total.Currency}
+	}
+	return offers.Money{Minor: p.Total.Minor - p.Delivery.Minor - p.Price.Minor*int64(p.Quantity), Currency: p.Total.Currency}
+}
+
+// charges are the lines of what the total is made of.
+func charges(say words.Words, p offers.Purchase) []line {
+	if p.PaidAt.IsZero() && p.Delivery.Minor == 0 {
+		return nil // there is nothing but the total to know
+	}
+	price := p.Price
+	if price.Minor == 0 {
+		price = offers.Money{Minor: p.Total.Minor / int64(max(p.Quantity, 1)), Currency: p.Total.Currency}
+	}
+	amount := func(m offers.Money) string {
+		if taxAdded(p).Minor > 0 {
+			return say.Say("field.before_tax", map[string]any{"Amount": m.Format(say.Lang)})
+		}
+		return m.Format(say.Lang)
+	}
+	rows := []line{{Label: say.Say("field.unit_price", nil), Value: amount(price)}}
+	if p.Delivery.Minor > 0 {
+		rows = append(rows, line{Label: say.Say("field.delivery", nil), Value: amount(p.Delivery)})
+	}
+	return rows
 }
 
 // withdrawalRight says until when the buyer can withdraw, or that there is no such

@@ -46,7 +46,7 @@ func (c *Counter) joinRoutes(page func(pattern string, h func(w http.ResponseWri
 	page("GET /account", c.signedInOnly(c.account))
 	for path, h := range map[string]accountPage{
 		"cards": c.joinCard, "cards/prefer": c.preferCard, "cards/remove": c.removeCard, "email": c.changeEmail,
-		"address": c.changeAddress, "terms": c.agree, "sign-out-everywhere": c.signOutEverywhere, "limits": c.changeLimits, "quiet": c.changeQuiet, "unfreeze": c.unfreeze,
+		"address": c.changeAddress, "terms": c.agree, "sign-out-everywhere": c.signOutEverywhere, "limits": c.changeLimits, "open/cancel": c.cancelOpen, "quiet": c.changeQuiet, "unfreeze": c.unfreeze,
 	} {
 		page("POST /account/"+path, c.signedInOnly(c.provenOnly(h)))
 	}
@@ -234,9 +234,9 @@ func (c *Counter) stepView(m member, problem offers.Reason, typed map[string]str
 func (c *Counter) addressView(m member, typed map[string]string) view {
 	say, u := m.say, m.signup
 	network := say.Say("join.network."+m.Account.Network, nil)
-	email, address := string(u.Email), u.Address
+	email, address, country := string(u.Email), u.Address, u.Country
 	if typed != nil {
-		email, address = typed["email"], typed["address"]
+		email, address, country = typed["email"], typed["address"], typed[countryField]
 	}
 	v := view{
 		Lang: say.Lang, Title: say.Say("join.email.title", map[string]any{"Handle": u.Handle}), Text: say.Say("join.email.text", nil),
@@ -244,6 +244,7 @@ func (c *Counter) addressView(m member, typed map[string]string) view {
 			Consent: say.Say("join.email.consent", map[string]any{"Network": network, "Handle": u.Handle}), Fields: []field{
 				{Name: "email", Label: say.Say("join.email.field", nil), Type: "email", Auto: "email", Mode: "email", Value: email, Max: 254, Required: true},
 				{Name: "address", Label: say.Say("join.email.address", nil), Auto: "street-address", Value: address, Max: offers.MaxAddress, Lines: 3},
+				countryChoice(say, say.Say("join.email.country", nil), country),
 			}}}}},
 		Hint: hint{Text: say.Say("join.forget", nil), To: "/account/leave", Label: say.Say("join.forget_button", nil)},
 	}
@@ -365,7 +366,7 @@ func (c *Counter) step(w http.ResponseWriter, r *http.Request, m member, err err
 		if err != nil {
 			return err
 		}
-		typed := map[string]string{"email": r.PostFormValue("email"), "address": lines(r.PostFormValue("address"))}
+		typed := map[string]string{"email": r.PostFormValue("email"), "address": lines(r.PostFormValue("address")), countryField: r.PostFormValue(countryField)}
 		c.render(w, r, http.StatusUnprocessableEntity, c.stepView(now, no.Reason, typed))
 		return nil
 	case err != nil:
@@ -381,11 +382,15 @@ func (c *Counter) joinEmail(w http.ResponseWriter, r *http.Request, m member) er
 		return c.joinAgain(w, r, m)
 	}
 	email, address := offers.Email(strings.TrimSpace(r.PostFormValue("email"))), lines(r.PostFormValue("address"))
+	country := r.PostFormValue(countryField)
 	return c.step(w, r, m, c.mailProof(r, m, email, func(u *offers.Signup) error {
 		if !offers.ValidAddress(address) {
 			return &offers.Refusal{Reason: offers.AddressInvalid}
 		}
-		u.Address = address
+		if country != "" && !offers.ValidCountry(country) {
+			return &offers.Refusal{Reason: offers.CountryInvalid}
+		}
+		u.Address, u.Country = address, country
 		u.Terms = offers.Consent{Version: c.Terms.Version, At: c.Now()}
 		return nil
 	}))

@@ -60,12 +60,17 @@ func letterTo(say words.Words, handle, group string, args map[string]any) letter
 	}
 }
 
+// codeMail brings the code where the public reply cannot, or to who has waited in line.
 func (p *pages) codeMail(say words.Words, pur offers.Purchase) Mail {
-	l := letterTo(say, pur.Handle, "code", map[string]any{
+	group := "code"
+	if !pur.TurnAt.IsZero() {
+		group = "turn"
+	}
+	l := letterTo(say, pur.Handle, group, map[string]any{
 		"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Minutes": int(math.Round(pur.Times.Echo.Minutes())),
 	})
 	l.Code = pur.Code.Hashtag()
-	l.Notes = []string{say.Say("mail.code.after", nil), say.Say("mail.code.why", nil), say.Say("mail.number", map[string]any{"Number": pur.ID})}
+	l.Notes = []string{say.Say("mail.code.after", nil), say.Say("mail."+group+".why", nil), say.Say("mail.number", map[string]any{"Number": pur.ID})}
 	return p.write(l)
 }
 
@@ -88,26 +93,37 @@ func (p *pages) movedMail(say words.Words, handle, to string) Mail {
 func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string, until time.Time) Mail {
 	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": clockTime(until)}
 	l := letterTo(say, pur.Handle, "link", args)
+	if !pur.TurnAt.IsZero() {
+		l.Text = say.Say("mail.link.turn", args)
+	}
 	l.Rows = details(say, pur, b)
 	l.Button, l.Link = say.Say("mail.link.button", args), link
-	l.Notes = []string{say.Say("mail.link.until", args), say.Say("mail.not_me", nil)}
+	if unheld(pur) {
+		l.Notes = append(l.Notes, say.Say("page.confirm.unheld", nil))
+	}
+	l.Notes = append(l.Notes, say.Say("mail.link.until", args), say.Say("mail.not_me", nil))
 	return p.write(l)
 }
 
-func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, link string) Mail {
+// unheld says that a purchase has no units before its button is pressed.
+func unheld(p offers.Purchase) bool { return p.Hold == offers.HoldAtClick && p.Held == 0 }
+
+// reasonMail says why a purchase does not go on. to leads to where something can be done
+// about it, if it can.
+func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, to button) Mail {
 	title := say.Say("reason."+string(why)+".title", nil)
 	l := letterTo(say, pur.Handle, "reason", map[string]any{"Reason": title, "Title": pur.Title})
 	text := say.Say("reason."+string(why)+".text", reasonArgs(say, pur.Over, pur.QuietUntil))
 	l.Text = title + ". " + text
 	if strings.HasSuffix(title, "?") {
-		l.Text = text
+		l.Subject, l.Text = title+" "+pur.Title, text
 	}
 	l.Rows = brief(say, pur) // what it is about; the rest is no matter here
 	if len(pur.Choices) > 0 {
-		l.Notes = append(l.Notes, strings.Join(pur.Choices, " · "))
+		example := "#" + pur.Tag + " " + pur.Choices[0]
+		l.Notes = append(l.Notes, strings.Join(pur.Choices, " · "), say.Say("mail.reason.example", map[string]any{"Example": example}))
 	}
-	if link != "" {
-		l.Button, l.Link = say.Say("mail.reason.again", nil), link
+	if l.Button, l.Link = to.Label, to.To; to.To != "" && pur.State == offers.Declined {
 		l.Notes = append(l.Notes, say.Say("mail.link.until", map[string]any{"Until": clockTime(pur.LinkEnds())}))
 	}
 	l.Notes = append(l.Notes, say.Say("mail.number", map[string]any{"Number": pur.ID}))

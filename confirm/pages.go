@@ -2,6 +2,7 @@ package confirm
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"embed"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -97,6 +99,7 @@ type field struct {
 	Type, Auto, Mode         string // HTML's type, autocomplete and inputmode
 	Max, Lines               int    // characters; lines, 0 for an input of one
 	Required                 bool
+	Options                  []option // to choose one from, instead of typing
 }
 
 // A card is an offer on the first page.
@@ -253,7 +256,7 @@ func (c *Counter) home(w http.ResponseWriter, r *http.Request) error {
 		v.Hint = hint{Text: say.Say("page.home.join", nil), To: "/join", Label: say.Say("page.home.join_button", nil)}
 	}
 	for _, o := range c.Shop.OnSale(c.Now(), maxShown) {
-		v.Offers = append(v.Offers, card{Title: o.Title, Price: o.Price.Format(say.Lang), Seller: o.Seller, Picture: o.Picture,
+		v.Offers = append(v.Offers, card{Title: o.Title, Price: priceOf(say, o), Seller: o.Seller, Picture: o.Picture,
 			How: say.Say("page.home.how", map[string]any{"Tag": "#" + o.Tag})})
 	}
 	if len(v.Offers) == 0 {
@@ -261,6 +264,21 @@ func (c *Counter) home(w http.ResponseWriter, r *http.Request) error {
 	}
 	c.render(w, r, http.StatusOK, v)
 	return nil
+}
+
+// priceOf is what one unit costs with its tax, and what the delivery does.
+func priceOf(say words.Words, o offers.Offer) string {
+	total, err := o.Total(1, o.Price.Currency)
+	if err != nil {
+		return o.Price.Format(say.Lang)
+	}
+	o.Delivery = nil
+	unit, err := o.Total(1, o.Price.Currency)
+	if err != nil || unit == total {
+		return total.Format(say.Lang)
+	}
+	total.Minor -= unit.Minor
+	return say.Say("page.home.delivery", map[string]any{"Price": unit.Format(say.Lang), "Amount": total.Format(say.Lang)})
 }
 
 // maxShown bounds the offers on the first page.
@@ -296,7 +314,17 @@ func (c *Counter) show(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, here+fromBank, http.StatusSeeOther)
 		return nil
 	}
-	status, v := c.stateView(say, p, b, round, here, r.URL.RawQuery == fromBank[1:])
+	n := now{back: r.URL.RawQuery == fromBank[1:]}
+	switch p.State {
+	case offers.Waiting:
+		n.place, err = c.Shop.PlaceOf(r.Context(), p)
+	case offers.Confirmed:
+		n.halted, err = c.halted(r.Context())
+	}
+	if err != nil {
+		return err
+	}
+	status, v := c.stateView(say, p, b, round, here, n)
 	c.render(w, r, status, v)
 	return nil
 }
@@ -305,9 +333,21 @@ func (c *Counter) show(w http.ResponseWriter, r *http.Request) error {
 // bank's.
 const fromBank = "?bank"
 
-// stateView is the page of a purchase, which stands at the path here. back says
-// that the buyer comes from the bank's page.
-func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, round int, here string, back bool) (int, view) {
+// now is what a purchase's page says beside what is kept with the purchase.
+type now struct {
+	back   bool // the buyer comes from the bank's page
+	place  int  // in the line, where it waits
+	halted bool // nothing is charged at the moment
+}
+
+// halted says whether the shop is halted.
+func (c *Counter) halted(ctx context.Context) (bool, error) {
+	h, err := c.Shop.Halted(ctx)
+	return h != nil, err
+}
+
+// stateView is the page of a purchase, which stands at the path here.
+func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, round int, here string, n now) (int, view) {
 	rows := details(say, p, b)
 	bad := func(why offers.Reason) (int, view) {
 		v := c.reasonView(say, why, reasonArgs(say, p.Over, p.QuietUntil))
@@ -326,15 +366,22 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 	switch p.State {
 	case offers.Confirmed:
 		if p.Revocable(c.Now()) {
-			return ok(c.graceView(say, p, here))
+			v := c.graceView(say, p, here)
+			if n.halted {
+				v.Note += " " + say.Say("page.paused.text", nil)
+			}
+			return ok(v)
+		}
+		if n.halted {
+			return ok(view{Kind: "wait", Title: say.Say("page.paused.title", nil), Text: say.Say("page.paused.text", nil), Refresh: graceRefresh})
 		}
 		return ok(view{Kind: "wait", Title: say.Say("page.wait.title", nil), Text: say.Say("page.wait.text", nil), Refresh: 2,
 			Away: button{To: here, Label: say.Say("page.wait.again", nil), Quiet: true}})
 	case offers.Challenged:
-		goOn := button{To: here + "/bank", Label: say.Say("page.bank.back", nil), Quiet: !back}
+		goOn := button{To: here + "/bank", Label: say.Say("page.bank.back", nil), Quiet: !n.back}
 		v := view{Kind: "wait", Title: say.Say("page.bank.title", nil), Text: say.Say("page.bank.text", nil),
-			Away: button{To: p.BankURL, Label: say.Say("page.bank.button", nil), Quiet: back}, Buttons: []button{goOn}, Refresh: 5}
-		if back {
+			Away: button{To: p.BankURL, Label: say.Say("page.bank.button", nil), Quiet: n.back}, Buttons: []button{goOn}, Refresh: 5}
+		if n.back {
 			v.Title, v.Text, v.Refresh = say.Say("page.wait.title", nil), say.Say("page.wait.text", nil), 2
 		}
 		return ok(v)
@@ -345,12 +392,20 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		return ok(c.paidView(say, p, here))
 	case offers.Refunded:
 		return bad(offers.WasRefunded)
+	case offers.Waiting:
+		return ok(waitingView(say, p, n.place, here))
 	case offers.Expired:
-		if p.Reason == offers.NotCharged {
+		switch {
+		case p.Reason == offers.NotCharged:
 			return bad(offers.NotCharged)
+		case slices.Contains(p.Told, offers.WaitOver):
+			return bad(offers.WaitOver)
 		}
 		return bad(offers.LinkExpired)
 	case offers.Cancelled:
+		if p.Reason == offers.ShopCancelled {
+			return bad(offers.ShopCancelled)
+		}
 		return bad(offers.WasCancelled)
 	case offers.Refused:
 		return bad(p.Reason)
@@ -371,6 +426,9 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 		return http.StatusOK, c.refusedView(say, p, b, here, offers.QuietHours, &offers.QuietHoursError{Until: until})
 	}
 	v := view{Lang: say.Lang, Title: say.Say("page.confirm.title", nil), Text: c.left(say, p), Note: say.Say("page.confirm.note", nil), Rows: rows}
+	if unheld(p) {
+		v.Text = say.Say("page.confirm.unheld", nil) + " " + v.Text
+	}
 	label := "page.confirm.button"
 	if p.State == offers.Declined {
 		_, v = bad(p.Reason)
@@ -378,6 +436,13 @@ func (c *Counter) stateView(say words.Words, p offers.Purchase, b offers.Buyer, 
 	}
 	c.offerToPay(&v, say, p, b, here, label)
 	return http.StatusOK, v
+}
+
+// waitingView says where a purchase stands in its line, and lets the buyer leave it.
+func waitingView(say words.Words, p offers.Purchase, place int, here string) view {
+	return view{Kind: "wait", Title: say.Say("page.waiting.title", nil), Text: say.Say("page.waiting.text", map[string]any{"Place": max(place, 1)}),
+		Note:    say.Say("page.waiting.until", map[string]any{"Until": p.WaitUntil.UTC().Format(dateMinute)}),
+		Buttons: []button{{To: here + "/cancel", Label: say.Say("page.waiting.leave", nil), Quiet: true}}}
 }
 
 // graceView lets the buyer take back what was confirmed, for as long as that can be.
@@ -431,16 +496,13 @@ func details(say words.Words, p offers.Purchase, b offers.Buyer) []line {
 	add("item", p.Title)
 	add("variant", p.Variant)
 	add("quantity", fmt.Sprint(p.Quantity))
-	paid := !p.PaidAt.IsZero()
-	if paid {
-		add("unit_price", offers.Money{Minor: p.Total.Minor / int64(max(p.Quantity, 1)), Currency: p.Total.Currency}.Format(say.Lang))
-	}
+	rows = append(rows, charges(say, p)...)
 	add("total", p.Total.Format(say.Lang))
 	add("tax", taxIncluded(say, p))
 	if p.Card.Last4 != "" {
 		add("card", say.Say("field.card_ending", map[string]any{"Brand": brand(p.Card.Brand), "Last4": p.Card.Last4}))
 	}
-	if paid {
+	if !p.PaidAt.IsZero() {
 		add("paid", p.PaidAt.UTC().Format(dateMinute))
 	}
 	add("seller", seller(p))

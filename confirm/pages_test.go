@@ -504,7 +504,7 @@ func TestMarkupIsText(t *testing.T) {
 	evil := `"><script>alert(1)</script>`
 	p.Title, p.Seller, p.Terms, p.Variant, p.BankURL = evil, evil, evil, evil, "javascript:alert(1)"
 	p.State = offers.Challenged
-	_, v := w.stateView(words.For("en"), p, offers.Buyer{Address: evil}, p.Round, "/c/t", false)
+	_, v := w.stateView(words.For("en"), p, offers.Buyer{Address: evil}, p.Round, "/c/t", now{})
 	rec := httptest.NewRecorder()
 	w.render(rec, httptest.NewRequest("GET", "/", nil), http.StatusOK, v)
 	m := w.pages.linkMail(words.For("en"), p, offers.Buyer{Address: evil}, "https://shop.example/c/t", t0)

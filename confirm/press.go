@@ -79,7 +79,11 @@ func (c *Counter) refusedView(say words.Words, p offers.Purchase, b offers.Buyer
 		v.Text, v.Note = say.Say("reason."+string(why)+".text", reasonArgs(say, *over, time.Time{})), say.Say("page.limit.again", nil)+" "
 	case errors.As(err, &quiet):
 		v.Text, v.Note = say.Say("reason."+string(why)+".text", reasonArgs(say, offers.OverLimit{}, quiet.Until)), say.Say("page.quiet.again", nil)+" "
-	case p.State.Ended(), why != offers.CardUnknown && why != offers.CardExpired:
+	case p.State.Ended():
+		return v
+	case why == offers.SoldOut: // nothing was held for the press
+		v.Text = say.Say("page.confirm.gone", nil)
+	case why != offers.CardUnknown && why != offers.CardExpired:
 		return v
 	}
 	v.Note += c.left(say, p)
@@ -121,7 +125,11 @@ func (c *Counter) press(w http.ResponseWriter, r *http.Request) error {
 	if done, err := c.refused(w, r, say, p, b, err); done || err != nil {
 		return err
 	}
-	if !p.Revocable(c.Now()) {
+	halted, err := c.halted(r.Context())
+	if err != nil {
+		return err
+	}
+	if !halted && !p.Revocable(c.Now()) {
 		c.waitFor(r.Context(), p.ID, offers.Confirmed)
 	}
 	http.Redirect(w, r, "/c/"+r.PathValue("token"), http.StatusSeeOther)

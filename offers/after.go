@@ -194,6 +194,15 @@ func (s *Shop) RefundPurchase(ctx context.Context, id ID, amount Money, why stri
 	return s.move(ctx, id, Event{Kind: RefundAsked, Amount: amount, Text: why}, nil, now)
 }
 
+// RefundNext is RefundPurchase of refund n, counted from 1: where a refund of that number
+// was decided before, it changes nothing. So a form that is sent twice refunds once.
+func (s *Shop) RefundNext(ctx context.Context, id ID, n int, amount Money, why string, now time.Time) (Purchase, error) {
+	if err := spoken("why", why, MaxWhy); err != nil {
+		return Purchase{}, err
+	}
+	return s.move(ctx, id, Event{Kind: RefundAsked, N: n, Amount: amount, Text: why}, nil, now)
+}
+
 // Ship notes that what was bought is on its way, and owes the buyer a mail about it.
 // tracking, which may be empty, is what it can be followed by.
 func (s *Shop) Ship(ctx context.Context, id ID, tracking string, now time.Time) (Purchase, error) {
@@ -243,6 +252,7 @@ func (s *Shop) tellOperator(ctx context.Context, before, after Purchase) {
 // The steps.
 
 var (
+	decidedBefore = &guard{"that was decided before", func(s *step) bool { return s.ev.N > 0 && s.ev.N <= len(s.p.Refunds) }}
 	nothingLeft   = &guard{"nothing is left of it", func(s *step) bool { return s.p.Left().Minor <= 0 }}
 	notLeft       = &guard{"more than is left", func(s *step) bool { return s.ev.Amount != (Money{}) && !s.p.refundable(s.ev.Amount) }}
 	manyRefunds   = &guard{"in too many parts", func(s *step) bool { return s.ev.Amount != (Money{}) && len(s.p.Refunds) >= maxRefunds }}

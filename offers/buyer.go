@@ -104,6 +104,9 @@ func (b Buyer) Validate() error {
 	if len(b.Cards) == 0 || len(b.Cards) > MaxCards {
 		errs = append(errs, fmt.Errorf("cards: between 1 and %d are needed", MaxCards))
 	}
+	if b.Country != "" && !ValidCountry(b.Country) {
+		errs = append(errs, fmt.Errorf("country: %q is no country (ISO 3166-1, such as FR)", b.Country))
+	}
 	for _, c := range b.Cards {
 		if c.ID == "" {
 			errs = append(errs, errors.New("cards: Stripe's payment method id is needed"))

@@ -28,6 +28,7 @@ const (
 	IntentVoided EventKind = "IntentVoided" // the payment can never be taken any more
 	DeadlinePast EventKind = "DeadlinePast"
 	CancelAsked  EventKind = "CancelAsked"  // by the buyer (By)
+	ShopCancels  EventKind = "ShopCancels"  // somebody of the shop takes it back
 	RefundAsked  EventKind = "RefundAsked"  // by the merchant or the operator: Amount (zero: all that is left), Text says why
 	RefundMade   EventKind = "RefundMade"   // refund N (0: the first)
 	Shipped      EventKind = "Shipped"      // what was bought is on its way: Text is its tracking, if it has one
@@ -42,7 +43,7 @@ const (
 // EventKinds are all of them.
 var EventKinds = []EventKind{WishHeard, Enrolled, ReplySent, ReplyFailed, CodeMailed, CodeUnmailed, CodeEchoed,
 	IntentMade, IntentFailed, LinkMailed, LinkUnmailed, LinkPressed, Charged, BankAsks, BankLeft, ChargeFailed,
-	IntentVoided, DeadlinePast, CancelAsked, RefundAsked, RefundMade, Shipped, Withdrawn, ChargeBegins, BuyerBarred, UnitBack, Noted, EffectDone}
+	IntentVoided, DeadlinePast, CancelAsked, ShopCancels, RefundAsked, RefundMade, Shipped, Withdrawn, ChargeBegins, BuyerBarred, UnitBack, Noted, EffectDone}
 
 // An Event is what happened, with what is known of it.
 type Event struct {
@@ -58,8 +59,9 @@ type Event struct {
 	Card    Card
 	URL     string // of the bank
 	Amount  Money  // to be refunded
-	N       int    // of the refund
+	N       int    // of the refund; of a RefundAsked: that it is to be, where it matters
 	Text    string // of the operator
+	Country string // of the buyer who has registered, where they have told
 	Who     string // has said so, for the shop's people to read
 }
 

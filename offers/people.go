@@ -70,6 +70,7 @@ func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 		renewed.Handle = cmp.Or(b.Handle, old.Handle)
 		renewed.Lang = cmp.Or(b.Lang, old.Lang)
 		renewed.Address = cmp.Or(b.Address, old.Address)
+		renewed.Country = cmp.Or(b.Country, old.Country)
 		*old = renewed
 		return true
 	})
@@ -181,13 +182,17 @@ func (s *Shop) Agree(ctx context.Context, a Account, version string, now time.Ti
 	})
 }
 
-// SetAddress sets where what a buyer buys is delivered to; "" forgets it.
-func (s *Shop) SetAddress(ctx context.Context, a Account, address string, now time.Time) error {
+// SetAddress sets where what a buyer buys is delivered to, and the country of that (ISO
+// 3166-1 alpha-2); "" forgets it.
+func (s *Shop) SetAddress(ctx context.Context, a Account, address, country string, now time.Time) error {
 	return s.editRegistered(ctx, a, now, func(b *Buyer) error {
-		if !ValidAddress(address) {
+		switch {
+		case !ValidAddress(address):
 			return &Refusal{AddressInvalid}
+		case country != "" && !ValidCountry(country):
+			return &Refusal{CountryInvalid}
 		}
-		b.Address = address
+		b.Address, b.Country = address, country
 		return nil
 	})
 }

@@ -1,6 +1,7 @@
 package offers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -280,7 +281,7 @@ func (s *Shop) enrolled(ctx context.Context, p Purchase) (Event, error) {
 	case p.State != Invited || !b.Known():
 		return Event{Kind: EffectDone}, nil
 	}
-	ev := Event{Kind: Enrolled}
+	ev := Event{Kind: Enrolled, Country: b.Country}
 	o, err := s.offer(ctx, p.Offer)
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -288,7 +289,16 @@ func (s *Shop) enrolled(ctx context.Context, p Purchase) (Event, error) {
 	case err != nil:
 		return Event{}, err
 	default:
-		ev.Reason = o.Closed(s.Now())
+		ev.Reason = cmp.Or(o.Closed(s.Now()), o.soldTo(b.Country))
+	}
+	if ev.Reason == "" && p.Waitlist {
+		lined, err := s.lined(ctx, p)
+		if err != nil {
+			return Event{}, err
+		}
+		if lined {
+			ev.Reason = SoldOut // nobody overtakes who waits
+		}
 	}
 	return ev, nil
 }

@@ -62,7 +62,7 @@ const (
 	Paid       State = "paid"       // charged, once
 	Declined   State = "declined"   // not charged; another try is open
 	Expired    State = "expired"    // too late
-	Cancelled  State = "cancelled"  // taken back by the buyer
+	Cancelled  State = "cancelled"  // taken back, by the buyer or the shop
 	Refused    State = "refused"    // by us, for a Reason
 	Refunded   State = "refunded"   // paid, and paid back
 )
@@ -103,6 +103,7 @@ const (
 	AlreadyPaid    Reason = "already_paid"
 	TooLate        Reason = "too_late" // to cancel
 	WasCancelled   Reason = "cancelled"
+	ShopCancelled  Reason = "shop_cancelled" // by the shop, before it was charged
 	WasRefunded    Reason = "refunded"
 	NotPaid        Reason = "not_paid"
 	RefundTooMuch  Reason = "refund_too_much" // so much is not left
@@ -221,6 +222,7 @@ type Purchase struct {
 	SellerTaxNumber string  `json:"seller_tax_number,omitempty"`
 	Tax             Percent `json:"tax_percent,omitzero"` // included in the total; 0: none is stated
 	Delivery        Money   `json:"delivery,omitzero"`    // included in the total, with its tax where that is added
+	Price           Money   `json:"price,omitzero"`       // of one unit, as the offer says it: before the tax, where that is added
 	Picture         string  `json:"picture,omitempty"`
 	Merchant        string  `json:"merchant,omitempty"`        // whose offer it is
 	Digital         bool    `json:"digital,omitempty"`         // nothing is shipped
@@ -242,6 +244,7 @@ type Purchase struct {
 	Intent     string    `json:"intent,omitempty"`  // Stripe's, the only one that is ever confirmed
 	BankURL    string    `json:"bank_url,omitempty"`
 	CodeByMail bool      `json:"code_by_mail,omitempty"`
+	OnPage     bool      `json:"on_page,omitempty"` // it was asked for on a page, by who had signed in, and not by a post
 	Looks      int       `json:"looks,omitempty"`      // how often Stripe was asked how the payment stands
 	LookedAt   time.Time `json:"looked_at,omitzero"`   // when the buyer last had us ask
 	Told       []Reason  `json:"told,omitempty"`       // by mail, once each

@@ -102,6 +102,7 @@ type Wish struct {
 	Quantity int      // 0: one
 	Words    []string // that may name a variant
 	ByMail   bool     // nobody may answer it in public: only a registered buyer's counts, and by mail from the start
+	OnPage   bool     // it was made on a page of the shop, by who has signed in there: Post is the page's own, new for each
 }
 
 // errOfferChanged: what was decided rested on an offer that is no longer so.
@@ -120,6 +121,9 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 	}
 	if why := b.Barred(); why != "" {
 		return Purchase{}, &Refusal{why}
+	}
+	if w.OnPage {
+		w.ByMail = true
 	}
 	if w.ByMail && !b.Known() {
 		return Purchase{}, &Refusal{NotRegistered}
@@ -152,7 +156,7 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 		ID:    NewID(w.Account.Network, w.Post, o.ID),
 		Buyer: w.Account, Handle: w.Handle, Lang: w.Lang, Registered: b.Known(), Wish: w.Post,
 		Offer: o.ID, Tag: o.Tag, Title: o.Title, Seller: o.Seller, Terms: o.Terms,
-		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks && !w.ByMail, CodeByMail: w.ByMail,
+		Quantity: min(max(w.Quantity, 1), MaxQuantity), Times: s.Times, Thanks: s.Thanks && !w.ByMail, CodeByMail: w.ByMail, OnPage: w.OnPage,
 		SellerAddress: o.SellerAddress, SellerTaxNumber: o.SellerTaxNumber, Tax: o.Tax, Digital: o.Digital, WithdrawalDays: o.WithdrawalDays,
 		Picture: o.Picture, Merchant: o.Merchant, Hold: o.Hold, Waitlist: o.Waitlist,
 		offerVersion: o.version,
@@ -164,6 +168,7 @@ func (s *Shop) consider(ctx context.Context, w Wish, o Offer, b Buyer, now time.
 	if p.Total, err = o.Total(p.Quantity, pays); err != nil {
 		return p, "", err
 	}
+	p.Price, _ = o.PriceIn(pays)
 	if fee := o.DeliveryIn(pays); fee.Minor > 0 {
 		p.Delivery = fee
 	}
@@ -229,7 +234,28 @@ func (s *Shop) Echo(ctx context.Context, c Code, by Account, post string, now ti
 	if err != nil {
 		return Purchase{}, err
 	}
-	return s.move(ctx, id, Event{Kind: CodeEchoed, By: by, Post: post}, nil, now)
+	before, err := s.latest(ctx, id)
+	if err != nil {
+		return Purchase{}, err
+	}
+	ev := Event{Kind: CodeEchoed, By: by, Post: post}
+	if before.Waitlist && before.Hold == HoldAtEcho && before.Held == 0 {
+		switch lined, err := s.lined(ctx, before); {
+		case err != nil:
+			return Purchase{}, err
+		case lined:
+			ev.Reason = SoldOut // nobody overtakes who waits
+		}
+	}
+	return s.moveOn(ctx, before, ev, nil, now)
+}
+
+// latest is a purchase as it was a moment ago.
+func (s *Shop) latest(ctx context.Context, id ID) (Purchase, error) {
+	if p, known := s.recent.get(id, 0, s.Now()); known {
+		return p, nil
+	}
+	return s.Purchase(ctx, id)
 }
 
 func (s *Shop) byCode(ctx context.Context, c Code) (ID, error) {
@@ -287,6 +313,22 @@ func (s *Shop) BackFromBank(ctx context.Context, id ID, now time.Time) (Purchase
 // Cancel takes back one purchase, for the account that made it.
 func (s *Shop) Cancel(ctx context.Context, id ID, by Account, now time.Time) (Purchase, error) {
 	return s.move(ctx, id, Event{Kind: CancelAsked, By: by}, nil, now)
+}
+
+// CancelByShop takes back a purchase that is not paid, and owes its buyer a mail about
+// it. A *[Refusal] says that it is too late; what has ended stays as it was.
+func (s *Shop) CancelByShop(ctx context.Context, id ID, who string, now time.Time) (Purchase, error) {
+	return s.move(ctx, id, Event{Kind: ShopCancels, Who: who}, nil, now)
+}
+
+// PurchaseOfCode reads the purchase that a code belongs to. A *[Refusal] says that there
+// is none.
+func (s *Shop) PurchaseOfCode(ctx context.Context, c Code) (Purchase, error) {
+	id, err := s.byCode(ctx, c)
+	if err != nil {
+		return Purchase{}, err
+	}
+	return s.Purchase(ctx, id)
 }
 
 // CancelCode takes back the purchase that a code belongs to.
@@ -416,12 +458,9 @@ func (s *Shop) eachOwn(ctx context.Context, a Account, see func(Purchase) error)
 func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, now time.Time) (Purchase, error) {
 	var before Purchase
 	if ev.Kind != WishHeard { // usually new: its commit finds out
-		var known bool
-		if before, known = s.recent.get(id, 0, s.Now()); !known {
-			var err error
-			if before, err = s.Purchase(ctx, id); err != nil {
-				return Purchase{}, err
-			}
+		var err error
+		if before, err = s.latest(ctx, id); err != nil {
+			return Purchase{}, err
 		}
 	}
 	before.ID = id
@@ -452,6 +491,10 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 			return before, refusal
 		}
 		c, err := s.change(ctx, before, &after, owe, settle, nonce)
+		if errors.Is(err, ErrNotFound) && before.State != New && ev.Reason == "" {
+			ev.Reason = OfferClosed // taken out of the catalogue, and its units were not held yet
+			continue
+		}
 		if err != nil {
 			return Purchase{}, err
 		}
@@ -497,12 +540,13 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 		case guard.Key == offerKey(after.Offer):
 			o, err := s.reload(ctx, after.Offer)
 			switch {
-			case errors.Is(err, ErrNotFound):
+			case errors.Is(err, ErrNotFound) && after.Held > before.Held:
 				ev.Reason = OfferClosed
+			case errors.Is(err, ErrNotFound): // and what comes back goes to nobody
 			case err != nil:
 				return Purchase{}, err
 			case ev.Kind == Enrolled:
-				ev.Reason = o.Closed(now)
+				ev.Reason = cmp.Or(o.Closed(now), o.soldTo(ev.Country))
 			}
 		default: // the effect is not ours any more: its next try brings the event
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
@@ -517,6 +561,7 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 	if settle != nil {
 		c.Settle = []store.Settle{*settle}
 	}
+	lined := after.Waitlist
 	if units := int64(after.Held - before.Held); units != 0 {
 		most, mostBought := int64(math.MaxInt64), int64(math.MaxInt64)
 		if units > 0 {
@@ -529,6 +574,14 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 			}
 			c.Check = []store.Check{{Key: offerKey(o.ID), Version: o.version}}
 			most, mostBought = int64(o.Stock[after.Variant]), int64(o.PerBuyer)
+		} else if !lined { // by its wish; but the offer may have a line since
+			o, err := s.offer(ctx, after.Offer)
+			if err != nil && !errors.Is(err, ErrNotFound) {
+				return c, err
+			}
+			if lined = o.Waitlist; err == nil {
+				c.Check = []store.Check{{Key: offerKey(o.ID), Version: o.version}}
+			}
 		}
 		c.Add = []store.Add{
 			{Key: takenKey(after.Offer, after.Variant), By: units, Max: most},
@@ -553,7 +606,7 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 		after.version = before.version + 1
 	}
 	codePost(&c, before, *after)
-	if err := line(&c, before, *after, s.Now()); err != nil {
+	if err := line(&c, before, *after, lined, s.Now()); err != nil {
 		return c, err
 	}
 	figures(&c, before, *after)

@@ -27,6 +27,7 @@ type Signup struct {
 	Lang     string      `json:"lang"`
 	Email    Email       `json:"email,omitempty"` // to be proven
 	Address  string      `json:"address,omitempty"`
+	Country  string      `json:"country,omitempty"` // of the address (ISO 3166-1 alpha-2)
 	Terms    Consent     `json:"terms,omitzero"`
 	Code     []byte      `json:"code,omitempty"` // hash of the one that was mailed
 	CodeAt   time.Time   `json:"code_at,omitzero"`
@@ -70,6 +71,7 @@ func (u Signup) LogValue() slog.Value { return slog.StringValue(u.Account.String
 const (
 	EmailInvalid   Reason = "email_invalid"
 	AddressInvalid Reason = "address_invalid"
+	CountryInvalid Reason = "country_invalid"
 	TermsNeeded    Reason = "terms_needed"
 	ProofWrong     Reason = "proof_wrong" // not the code that was mailed
 	ProofOver      Reason = "proof_over"  // its time is over, or it was tried too often
@@ -229,7 +231,7 @@ func (s *Shop) SaveCard(ctx context.Context, a Account, page, customer string, c
 		case b.Registered.IsZero() && !u.Proven:
 			return fmt.Errorf("%s has a card: %w", a, ErrUnproven)
 		case b.Registered.IsZero():
-			b = Buyer{Account: a, Handle: u.Handle, Email: u.Email, Lang: u.Lang, Address: u.Address, Terms: u.Terms,
+			b = Buyer{Account: a, Handle: u.Handle, Email: u.Email, Lang: u.Lang, Address: u.Address, Country: u.Country, Terms: u.Terms,
 				Stopped: b.Stopped, Frozen: b.Frozen, FrozenBy: b.FrozenBy, version: b.version}
 		}
 		b.Customer, b.Registered = customer, now

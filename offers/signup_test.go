@@ -430,7 +430,7 @@ func TestLeave(t *testing.T) {
 	if _, err := s.Wish(ctx, Wish{Post: "2", Account: account(1), Offer: "buytee"}, s.now); err == nil {
 		t.Fatal("sold to somebody who leaves")
 	}
-	wantRefusal(t, s.SetAddress(ctx, account(1), "elsewhere", s.now), Leaving)
+	wantRefusal(t, s.SetAddress(ctx, account(1), "elsewhere", "FR", s.now), Leaving)
 	wantRefusal(t, s.Unfreeze(ctx, account(1), ByBuyer, s.now), BuyerFrozen)
 	if len(gone) > 0 {
 		t.Fatal("gone at Stripe while a payment is under way")

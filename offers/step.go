@@ -55,6 +55,7 @@ var (
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
 	sold        = &guard{"it is sold out, and there is a line", func(s *step) bool { return s.ev.Reason == SoldOut && s.waits() }}
 	noRoom      = &guard{"it is still sold out", func(s *step) bool { return s.ev.Reason == SoldOut }}
+	onPage      = &guard{"on a page, signed in", func(s *step) bool { return s.ev.Wish.OnPage }}
 	echoedOnce  = &guard{"its code was repeated before", func(s *step) bool { return s.p.Echo != "" }}
 	inGrace     = &guard{"within the grace", func(s *step) bool { return s.p.Revocable(s.now) }}
 )
@@ -69,6 +70,7 @@ var table = []row{
 	{from: in(New), on: WishHeard, when: sold, to: Waiting, do: (*step).waitInLine},
 	{from: in(New), on: WishHeard, when: impossible, to: Refused, do: (*step).refuseWish},
 	{from: in(New), on: WishHeard, when: stranger, to: Invited, do: (*step).invite},
+	{from: in(New), on: WishHeard, when: onPage, to: Echoed, do: (*step).askOnPage},
 	{from: in(New), on: WishHeard, to: Asked, do: (*step).ask},
 
 	{from: in(Invited), on: Enrolled, when: late, to: Expired},
@@ -150,6 +152,10 @@ var table = []row{
 	{from: in(Echoed, Mailed, Declined, Challenged), on: CancelAsked, to: Cancelled, do: (*step).void},
 	{from: in(Confirmed), on: CancelAsked, when: inGrace, to: Cancelled, do: (*step).void},
 	{from: in(Confirmed, Paid), on: CancelAsked, refuse: TooLate},
+	{from: in(Invited, Waiting, Asked, Coded), on: ShopCancels, to: Cancelled, do: (*step).shopReleases},
+	{from: in(Echoed, Mailed, Declined, Challenged), on: ShopCancels, to: Cancelled, do: (*step).shopCancels},
+	{from: in(Confirmed), on: ShopCancels, when: inGrace, to: Cancelled, do: (*step).shopCancels},
+	{from: in(Confirmed, Paid), on: ShopCancels, refuse: TooLate},
 
 	// The commit of ChargeBegins is where charging and taking back are decided.
 	{from: in(Confirmed), on: ChargeBegins, when: inGrace},
@@ -158,6 +164,7 @@ var table = []row{
 	{from: in(Confirmed), on: BuyerBarred, when: oldAttempt},
 	{from: in(Confirmed), on: BuyerBarred, to: Cancelled, do: (*step).void},
 
+	{from: in(Paid, Refunded), on: RefundAsked, when: decidedBefore}, // pressed twice
 	{from: in(Paid), on: RefundAsked, when: nothingLeft, refuse: WasRefunded},
 	{from: in(Paid), on: RefundAsked, when: notLeft, refuse: RefundTooMuch},
 	{from: in(Paid), on: RefundAsked, when: manyRefunds, refuse: RefundsMany},
@@ -202,6 +209,7 @@ var table = []row{
 	{from: States, on: IntentVoided},
 	{from: States, on: DeadlinePast},
 	{from: States, on: CancelAsked},
+	{from: States, on: ShopCancels},
 	{from: States, on: RefundMade},
 	{from: States, on: ChargeBegins},
 	{from: States, on: BuyerBarred},
@@ -311,6 +319,16 @@ func (s *step) ask() {
 	if s.p.CodeByMail {
 		s.do(MailCode, 0)
 	}
+}
+
+// askOnPage: who is signed in and presses the button of an offer's page has wished and
+// confirmed it in one, and needs no code. What charges is the link in the mail, as ever.
+func (s *step) askOnPage() {
+	s.begin()
+	s.p.Echo, s.p.EchoedAt = s.p.Wish, s.now
+	s.hold(HoldAtWish)
+	s.hold(HoldAtEcho)
+	s.do(Prepare, 0)
 }
 
 // enrol goes on as if the wish had just been heard, except that the code goes by
@@ -512,6 +530,18 @@ func (s *step) void() {
 	if s.p.Intent != "" {
 		s.do(Void, 0)
 	}
+}
+
+// shopCancels: the buyer did not ask for it, and is told.
+func (s *step) shopCancels() {
+	s.p.Reason = ShopCancelled
+	s.void()
+	s.tell(ShopCancelled)
+}
+
+func (s *step) shopReleases() {
+	s.release()
+	s.shopCancels()
 }
 
 func (s *step) voidLateIntent() {

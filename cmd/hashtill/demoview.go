@@ -302,6 +302,8 @@ func guideFor(who *person, registered bool, p offers.Purchase) guide {
 		return say(1, "The composer is ready: press Post. Or choose something else that is for sale first.")
 	case offers.Invited:
 		return say(1, "The shop knows no card of %s’s. Press “Register a card”, or walk through it as they would (below): the purchase then goes on by itself.", who.Name)
+	case offers.Waiting:
+		return say(1, "It is sold out, and %s waits in line. If one comes back, a mail brings the code.", who.Name)
 	case offers.Asked:
 		return say(1, "One unit is held for %s. The shop is about to answer.", who.Name)
 	case offers.Coded:

@@ -84,6 +84,7 @@ const (
 	IntentVoided Kind = "IntentVoided"
 	DeadlinePast Kind = "DeadlinePast"
 	CancelAsked  Kind = "CancelAsked"
+	ShopCancels  Kind = "ShopCancels"
 	RefundAsked  Kind = "RefundAsked"
 	RefundMade   Kind = "RefundMade"
 	Shipped      Kind = "Shipped"
@@ -179,7 +180,7 @@ func Decide(p Purchase, e Event) (Purchase, Answer) {
 		d.linking()
 	case Charged, BankAsks, BankLeft, ChargeFailed, IntentVoided, ChargeBegins, BuyerBarred:
 		d.charging()
-	case DeadlinePast, CancelAsked:
+	case DeadlinePast, CancelAsked, ShopCancels:
 		d.ending()
 	case RefundAsked, RefundMade, Shipped, Withdrawn:
 		d.after()
@@ -381,9 +382,10 @@ func (d *decision) void() {
 	}
 }
 
-// ending is by the clock, or by the buyer.
+// ending is by the clock, the buyer or the shop.
 func (d *decision) ending() {
-	if d.e.Kind == CancelAsked {
+	if d.e.Kind != DeadlinePast {
+		before := d.State
 		switch {
 		case d.e.Stranger:
 			d.refuse("not_your_code")
@@ -395,6 +397,9 @@ func (d *decision) ending() {
 		case d.State != New && !d.State.ended():
 			d.void()
 			d.enter(Cancelled)
+		}
+		if d.e.Kind == ShopCancels && d.State != before {
+			d.tell("shop_cancelled")
 		}
 		return
 	}

@@ -162,7 +162,7 @@ func (w World) after(m *Model, ev Event) (World, Answer) {
 	for _, name := range a.Owes {
 		w.owe(name)
 	}
-	if before.State == Confirmed && ev.Kind == CancelAsked && p.State == Cancelled {
+	if before.State == Confirmed && (ev.Kind == CancelAsked || ev.Kind == ShopCancels) && p.State == Cancelled {
 		w.TakenBack = true
 	}
 	return w, a
@@ -287,6 +287,7 @@ func (w World) others(m *Model, see func(move)) {
 	if p.State != New && !p.State.ended() && p.late() {
 		see(w.happens(m, us, "the deadline is seen to", Event{Kind: DeadlinePast}, nil))
 	}
+	see(w.happens(m, outside, "the shop cancels", Event{Kind: ShopCancels}, nil))
 	if p.State.ended() {
 		see(w.happens(m, outside, "the merchant refunds half", Event{Kind: RefundAsked, Amount: 1}, nil))
 		see(w.happens(m, outside, "the merchant refunds all that is left", Event{Kind: RefundAsked}, nil))

@@ -81,7 +81,7 @@ var someArgs = map[string]any{
 	"Brand": "Visa", "Last4": "4242", "Reason": "Sold out", "Paid": "1 May", "Tag": "#BuyTee",
 	"Limit": "$200.00", "Left": "$50.00", "Currency": "USD",
 	"Date": "04/2027", "Network": "X", "Email": "a•••@example.com", "Card": "Visa ending in 4242", "Most": "200.00 USD",
-	"Version": "2026-11", "At": "2026-11-21", "Amount": "$12.50", "Rate": "5.5",
+	"Version": "2026-11", "At": "2026-11-21", "Amount": "$12.50", "Rate": "5.5", "Place": 10000, "Price": "$149.99", "Example": "#BuyTee M black",
 }
 
 func TestEveryMessageRenders(t *testing.T) {
@@ -133,7 +133,7 @@ func TestEveryReasonHasWords(t *testing.T) {
 		}
 	}
 	for _, r := range []offers.Reason{offers.SoldOut, offers.NotOpenYet, offers.OfferClosed, offers.LimitReached, offers.WhichVariant,
-		offers.OverPurchase, offers.OverDay, offers.OverMonth, offers.OverCurrency, offers.QuietHours} {
+		offers.OverPurchase, offers.OverDay, offers.OverMonth, offers.OverCurrency, offers.QuietHours, offers.CountryNeeded, offers.NotSoldThere} {
 		if key := "reply.refused." + string(r); !For("en").Has(key) {
 			t.Errorf("%s is missing", key)
 		}
