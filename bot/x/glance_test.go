@@ -129,6 +129,13 @@ func TestGlance(t *testing.T) {
 		"long s":                    {plainPost("no", `"entities":{"haſhtags":[{"tag":"BuyHat"}]},`), 0},
 		"members in another order":  {plainPost("no", `"entities":{"hashtags":[{"tag":"BuyHat","end":2,"start":1}]},`), 0},
 		"capitals in a member":      {plainPost("no", `"entities":{"hashtags":[{"Tag":"BuyHat"}]},`), 0},
+		"many hashtags":             {plainPost("#a #b #c #d #e #f #g #h #i #j", hashtagsIn("a", "b", "c", "d", "e", "f", "g", "h", "i", "j")), 1},
+		"hashtags in another order": {plainPost("#hat #tee", hashtagsIn("tee", "hat")), 1},
+		"another one as long":       {plainPost("#hatter", hashtagsIn("BuyHat")), 0},
+		"list ends in a name":       {relatedPost("quoted", `"entities":{"urls":[{"a":"b}],c"}]},`, strangerPost), 0},
+		"list ends before a quote":  {relatedPost("quoted", `"entities":{"urls":[{"a":"b}]\","c":1}]},`, strangerPost), 0},
+		"list ends before a sign":   {relatedPost("quoted", `"entities":{"urls":[{"a":"b}]\"","c":1}]},`, strangerPost), 0},
+		"post in a list of others":  {relatedPost("quoted", `"entities":{"urls":[{"a":[{}],"tweets":[{"id":"1990000000000000001"}]}]},`, ""), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			posts, may := newGlance(meID, "HatShop").may([]byte(c.line), bot.IndexTags(shopTags))
@@ -186,6 +193,9 @@ func FuzzGlance(f *testing.F) {
 	f.Add(relatedPost("replied_to", `"in_reply_to_user_id":"12",`, strangerPost))
 	f.Add(relatedPost("quoted", `"referenced_posts":[{"type":"quoted","id":"5"}],`, strangerPost))
 	f.Add(relatedPost("retweeted", "", strings.Replace(strangerPost, `"12"`, `"`+meID+`"`, 1)))
+	f.Add(relatedPost("quoted", `"entities":{"urls":[{"a":"b}],c"}]},`, ""))
+	f.Add(relatedPost("quoted", `"entities":{"urls":[{"a":"b}]\","c":[{"d":"}]"}]}]},`, ""))
+	f.Add(relatedPost("quoted", `"x":{"urls":[{"a":[{}],"tweets":[{"id":"1990000000000000001"}]}]},`, ""))
 	tags := bot.IndexTags(shopTags)
 	f.Fuzz(func(t *testing.T, line string) {
 		why := needed([]byte(line))
