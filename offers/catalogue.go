@@ -1,7 +1,6 @@
 package offers
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -55,6 +54,11 @@ const offersCount = "offers"
 // A shard whose offers fit one page is read before the next one. One with more is read on
 // beside others: on two cores, a million offers are there in half the time.
 func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
+	defer func() {
+		if changed { // what was read before an error, too: it is not read again
+			s.catalogue.index()
+		}
+	}()
 	var others errgroup.Group
 	others.SetLimit(shardsAtOnce)
 	large := 0 // shards with more than a page
@@ -97,9 +101,6 @@ func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
 		// What a million offers were decoded from is as much again as they take. Nothing that
 		// comes later needs it, and unasked it would be given back after minutes.
 		debug.FreeOSMemory()
-	}
-	if changed {
-		s.catalogue.index()
 	}
 	_, err = s.Halted(ctx)
 	return changed, err
@@ -284,9 +285,7 @@ func (s *Shop) PutOffer(ctx context.Context, o Offer) error {
 	if err != nil {
 		return err
 	}
-	return s.writeOffer(ctx, o.ID, func(old store.Record) ([]byte, bool) {
-		return value, string(old.Value) != string(value)
-	})
+	return s.writeOffers(ctx, o.Shard(), []offerEdit{{id: o.ID, value: value}})
 }
 
 // RemoveOffer takes an offer out of the catalogue. Purchases go on with what they
@@ -296,75 +295,5 @@ func (s *Shop) RemoveOffer(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return s.writeOffer(ctx, id, func(old store.Record) ([]byte, bool) {
-		return value, old.Version > 0 && string(old.Value) != string(value)
-	})
-}
-
-func (s *Shop) writeOffer(ctx context.Context, id string, edit func(store.Record) (value []byte, changed bool)) error {
-	for range maxRaces {
-		recs, err := s.store.Get(ctx, store.ShardOf(id), offerKey(id))
-		if err != nil {
-			return err
-		}
-		value, changed := edit(recs[0])
-		if !changed {
-			return nil
-		}
-		c := store.Change{
-			Shard: store.ShardOf(id),
-			Put:   []store.Put{{Key: offerKey(id), Version: recs[0].Version, Value: value}},
-			Add:   []store.Add{{Key: offersCount, By: 1, Max: 1 << 62}},
-		}
-		if bytes.Contains(recs[0].Value, []byte(`"waitlist":true`)) { // there may be more of it than before, and who waits
-			e, err := lineEffect{id, fmt.Sprintf("%s/%d", id, recs[0].Version+1)}.owed(s.Now())
-			if err != nil {
-				return err
-			}
-			c.Owe = []store.Effect{e}
-		}
-		if err = s.store.Commit(ctx, c); err == nil {
-			s.owing(c)
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return fmt.Errorf("offer %s: lost %d races", id, maxRaces)
-}
-
-// Import makes the store's offers those given: all of them are looked at before
-// anything changes. With only, offers that are not among them are removed.
-func (s *Shop) Import(ctx context.Context, all []Offer, only bool) error {
-	var errs []error
-	ids := map[string]bool{}
-	for _, o := range all {
-		if err := o.Validate(); err != nil {
-			errs = append(errs, fmt.Errorf("offer #%s: %w", o.Tag, err))
-		}
-		if ids[o.ID] {
-			errs = append(errs, fmt.Errorf("offer #%s: is there twice", o.Tag))
-		}
-		ids[o.ID] = true
-	}
-	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	for _, o := range all {
-		if err := s.PutOffer(ctx, o); err != nil {
-			return err
-		}
-	}
-	if _, err := s.Refresh(ctx); err != nil || !only {
-		return err
-	}
-	for _, o := range s.Offers() {
-		if !ids[o.ID] {
-			if err := s.RemoveOffer(ctx, o.ID); err != nil {
-				return err
-			}
-		}
-	}
-	_, err := s.Refresh(ctx)
-	return err
+	return s.writeOffers(ctx, store.ShardOf(id), []offerEdit{{id: id, value: value, remove: true}})
 }

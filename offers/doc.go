@@ -44,9 +44,11 @@
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	waiting    Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	           UnitBack     → expired (after the deadline)
 //	           UnitBack     → refused (it cannot be had)
 //	           UnitBack     → echoed (its code was repeated before)
@@ -60,12 +62,14 @@
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	coded      CodeEchoed   → waiting (it is sold out, and there is a line)
 //	           CodeEchoed   → refused (it cannot be had)
 //	           CodeEchoed   → echoed
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	echoed     IntentFailed → refused
 //	           LinkMailed   → mailed
 //	           LinkUnmailed → refused
@@ -73,29 +77,34 @@
 //	           Charged      → paid
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	mailed     LinkPressed  → confirmed
 //	           Charged      → paid
 //	           IntentVoided → refused
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	confirmed  Charged      → paid
 //	           BankAsks     → challenged
 //	           ChargeFailed → declined
 //	           IntentVoided → refused
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled (within the grace)
+//	           ShopCancels  → cancelled (within the grace)
 //	           BuyerBarred  → cancelled
 //	challenged Charged      → paid
 //	           ChargeFailed → declined
 //	           IntentVoided → refused
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	paid       RefundMade   → refunded (all of it)
 //	declined   LinkPressed  → confirmed
 //	           Charged      → paid
 //	           IntentVoided → refused
 //	           DeadlinePast → expired (after the deadline)
 //	           CancelAsked  → cancelled
+//	           ShopCancels  → cancelled
 //	expired    Charged      → paid (units are held)
 //	           Charged      → paid
 //	cancelled  Charged      → paid

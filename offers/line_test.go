@@ -1,9 +1,14 @@
 package offers
 
 import (
+	"context"
+	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"hashtill/store"
 )
 
 // scarce is one unit with a waiting list.
@@ -36,7 +41,10 @@ func (s *shop) waiting() (line []ID) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, p := range all {
+	for i, p := range all {
+		if place, err := s.PlaceOf(s.t.Context(), p); place != i+1 || err != nil {
+			s.t.Errorf("%s has place %d, want %d; %v", p.ID, place, i+1, err)
+		}
 		line = append(line, p.ID)
 	}
 	return line
@@ -71,6 +79,9 @@ func TestLine(t *testing.T) {
 	s.is(late.ID, Waiting)
 	s.settle()
 	next := s.is(all[1].ID, Coded)
+	if place, err := s.PlaceOf(t.Context(), next); place != 0 || err != nil {
+		t.Errorf("who has had their turn has place %d, %v", place, err)
+	}
 	if !next.CodeByMail || next.Held != 1 || !next.TurnAt.Equal(s.now) || !next.Deadline().Equal(s.now.Add(DefaultTimes.Echo)) {
 		t.Errorf("turn %+v", next)
 	}
@@ -310,4 +321,274 @@ func TestFigures(t *testing.T) {
 		t.Error(p.Notes, err)
 	}
 	s.sound()
+}
+
+// edit puts the offer as another process does: ours does not know it yet.
+func (s *shop) edit(edit func(*Offer)) *Shop {
+	s.t.Helper()
+	other, err := NewShop(s.st, s.Settings)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := other.Refresh(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	o, ok := other.OfferByTag("buytee")
+	if !ok {
+		s.t.Fatal("no offer")
+	}
+	edit(&o)
+	if err := other.PutOffer(s.t.Context(), o); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := other.Refresh(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	return other
+}
+
+// Who serves the line may know the offer as it was before there was more of it.
+func TestLineServedByTheOfferAsItIs(t *testing.T) {
+	s := scarce(t)
+	all := s.wishes(2)
+	s.edit(func(o *Offer) { o.Stock = map[string]int{"": 2} })
+	s.settle()
+	s.is(all[1].ID, Coded)
+	s.sound()
+}
+
+// A unit of a purchase that was wished for before there was a line comes back to the line.
+func TestLineSwitchedOn(t *testing.T) {
+	s := scarce(t, func(o *Offer) { o.Waitlist = false })
+	first := s.wishes(1)[0]
+	other := s.edit(func(o *Offer) { o.Waitlist = true })
+	second, err := other.Wish(t.Context(), Wish{Post: "b", Account: account(1), Offer: "buytee"}, s.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	s.is(second.ID, Waiting)
+	if _, err := s.Cancel(t.Context(), first.ID, account(0), s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	s.is(second.ID, Coded)
+	s.sound()
+}
+
+// Who waits still waits when the line is switched off, and is served within linePause.
+func TestLineSwitchedOff(t *testing.T) {
+	s := scarce(t)
+	all := s.wishes(3)
+	s.edit(func(o *Offer) { o.Waitlist = false })
+	s.settle()
+	s.edit(func(o *Offer) { o.Stock = map[string]int{"": 2} })
+	s.now = s.now.Add(linePause)
+	s.settle()
+	s.is(all[1].ID, Coded)
+	s.is(all[2].ID, Waiting)
+	if _, err := s.Cancel(t.Context(), all[2].ID, account(2), s.now); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.now = s.now.Add(linePause)
+		s.settle()
+	}
+	for _, e := range dump(t, s.st) {
+		if strings.Contains(e, serveLine) {
+			t.Errorf("nobody waits, and %s is owed", e)
+		}
+	}
+	s.sound()
+}
+
+// A repost that is to hold a unit, and somebody who has just registered, stand behind those
+// who wait, too.
+func TestNobodyOvertakes(t *testing.T) {
+	s := scarce(t, func(o *Offer) { o.Hold = HoldAtEcho })
+	all := s.wishes(3)
+	for i, p := range all[:2] {
+		if err := s.echo(s.is(p.ID, Coded), account(i)); err != nil {
+			t.Fatal(err)
+		}
+		s.settle()
+	}
+	s.is(all[1].ID, Waiting)
+	cancel := func(p Purchase, by int) {
+		t.Helper()
+		if _, err := s.Cancel(t.Context(), p.ID, account(by), s.now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	once := func() {
+		t.Helper()
+		leases, err := s.st.Lease(t.Context(), s.now, s.now.Add(time.Minute), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(leases, func(a, b store.Lease) int { return strings.Compare(a.Kind, b.Kind) }) // the line comes last
+		for _, l := range leases {
+			if err := s.Perform(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	cancel(all[0], 0)
+	once() // the payment is voided, which gives the unit back
+	if s.taken() != 0 {
+		t.Fatal("the unit is not back")
+	}
+	s.now = s.now.Add(time.Second)
+	if err := s.echo(s.is(all[2].ID, Coded), account(2)); err != nil { // before the line is served
+		t.Fatal(err)
+	}
+	s.settle()
+	s.is(all[1].ID, Mailed)
+	s.is(all[2].ID, Waiting)
+	s.sound()
+
+	s = scarce(t)
+	invited, err := s.Wish(t.Context(), Wish{Post: "a", Account: account(20), Offer: "buytee"}, s.now)
+	if err != nil || invited.State != Invited {
+		t.Fatal(invited.State, err)
+	}
+	all = s.wishes(2)
+	cancel(all[0], 0)
+	s.register(20)
+	once()
+	if p := s.is(invited.ID, Refused); p.Reason != SoldOut {
+		t.Error(p.Reason)
+	}
+	s.settle()
+	s.is(all[1].ID, Coded)
+	s.sound()
+}
+
+// A flicker is a store in which somebody else takes the last unit just before a commit of a
+// purchase, and gives it back just after that.
+type flicker struct {
+	store.Store
+	of ID
+}
+
+func (f *flicker) Commit(ctx context.Context, c store.Change) error {
+	if f.of == "" || len(c.Put) == 0 || c.Put[0].Key != purchaseKey(f.of) {
+		return f.Store.Commit(ctx, c)
+	}
+	f.of = ""
+	unit := store.Add{Key: takenKey("buytee", ""), By: 1, Max: store.MaxCount}
+	if err := f.Store.Commit(ctx, store.Change{Shard: c.Shard, Add: []store.Add{unit}}); err != nil {
+		return err
+	}
+	err := f.Store.Commit(ctx, c)
+	unit.By = -1
+	return errors.Join(err, f.Store.Commit(ctx, store.Change{Shard: c.Shard, Add: []store.Add{unit}}))
+}
+
+// A unit that is taken and given back while the line is served is still the first one's.
+func TestLineRaced(t *testing.T) {
+	o := tee(1, 2)
+	o.Waitlist = true
+	st := &flicker{Store: store.NewMemory()}
+	s := newShopOn(t, st, o)
+	for n := range 3 {
+		s.register(n)
+	}
+	all := s.wishes(3)
+	if _, err := s.Cancel(t.Context(), all[0].ID, account(0), s.now); err != nil {
+		t.Fatal(err)
+	}
+	st.of = all[1].ID
+	s.settle()
+	s.is(all[1].ID, Coded)
+	s.is(all[2].ID, Waiting)
+	s.sound()
+}
+
+// Who registers after the wish buys nothing that is not sold to their country.
+func TestRegisteredElsewhere(t *testing.T) {
+	for country, want := range map[string]Reason{"FR": "", "US": NotSoldThere, "": CountryNeeded} {
+		s := scarce(t, func(o *Offer) { o.Countries = []string{"FR"} })
+		p, err := s.Wish(t.Context(), Wish{Post: "a", Account: account(20), Offer: "buytee"}, s.now)
+		if err != nil || p.State != Invited {
+			t.Fatal(p.State, err)
+		}
+		b := Buyer{Account: account(20), Email: "b@example.com", Customer: "cus_1", Cards: []Card{{ID: "pm_1"}}, Country: country}
+		if err := s.Register(t.Context(), b, s.now); err != nil {
+			t.Fatal(err)
+		}
+		s.settle()
+		if p, err = s.Purchase(t.Context(), p.ID); err != nil || p.Reason != want || (p.State == Refused) != (want != "") {
+			t.Errorf("country %q: %s for %q, %v; want %q", country, p.State, p.Reason, err, want)
+		}
+		s.sound()
+	}
+}
+
+// An offer that is taken out of the catalogue before its units were held.
+func TestRemovedBeforeTheHold(t *testing.T) {
+	for _, hold := range Holds[1:] {
+		s := scarce(t, func(o *Offer) { o.Hold = hold })
+		p := s.wishes(1)[0]
+		remove := func() {
+			t.Helper()
+			if err := s.RemoveOffer(t.Context(), "buytee"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if hold == HoldAtEcho {
+			remove()
+		}
+		if err := s.echo(s.is(p.ID, Coded), account(0)); err != nil {
+			t.Fatal(err)
+		}
+		s.settle()
+		if hold == HoldAtEcho {
+			if p = s.is(p.ID, Refused); p.Reason != OfferClosed {
+				t.Error(p.Reason)
+			}
+			continue
+		}
+		remove()
+		_, err := s.Press(t.Context(), p.ID, 1, "", s.now)
+		wantRefusal(t, err, OfferClosed)
+	}
+}
+
+// lateCounts fails once at a read of counts of a shard.
+type lateCounts struct {
+	store.Store
+	shard int
+}
+
+func (l *lateCounts) Counts(ctx context.Context, shard int, keys ...string) ([]int64, error) {
+	if shard == l.shard {
+		l.shard = -1
+		return nil, errors.New("no answer")
+	}
+	return l.Store.Counts(ctx, shard, keys...)
+}
+
+// The other hashtags of what was read before an error are known when the rest is read.
+func TestOtherTagsAfterAnError(t *testing.T) {
+	o := tee(1, 1)
+	o.Tags = []string{"Shirt"}
+	s := newShop(t, o)
+	late := &lateCounts{s.st, store.Shards - 1}
+	other, err := NewShop(late, s.Settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Refresh(t.Context()); err == nil {
+		t.Fatal("nothing has failed")
+	}
+	if _, err := other.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := other.OfferByTag("shirt"); !ok {
+		t.Error("#Shirt is not known")
+	}
 }

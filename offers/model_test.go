@@ -26,10 +26,10 @@ var notModelled = map[string]string{
 	// Lines and late holds are played by the worlds of cmd/dev/world, and by TestLine.
 	"WishHeard when it is sold out, and there is a line":  "of lines and late holds",
 	"CodeEchoed when it is sold out, and there is a line": "of lines and late holds",
-	"WishHeard when on a page, signed in": "it is a wish and an echo in one",
+	"WishHeard when on a page, signed in":                 "it is a wish and an echo in one",
 
-	"CodeEchoed when it cannot be had":                    "of lines and late holds",
-	"Noted":                                               "a text, which decides nothing",
+	"CodeEchoed when it cannot be had": "of lines and late holds",
+	"Noted":                            "a text, which decides nothing",
 }
 
 // The machine of the model is this one: over every world that the model can come to it

@@ -244,7 +244,7 @@ type Purchase struct {
 	Intent     string    `json:"intent,omitempty"`  // Stripe's, the only one that is ever confirmed
 	BankURL    string    `json:"bank_url,omitempty"`
 	CodeByMail bool      `json:"code_by_mail,omitempty"`
-	OnPage     bool      `json:"on_page,omitempty"` // it was asked for on a page, by who had signed in, and not by a post
+	OnPage     bool      `json:"on_page,omitempty"`    // it was asked for on a page, by who had signed in, and not by a post
 	Looks      int       `json:"looks,omitempty"`      // how often Stripe was asked how the payment stands
 	LookedAt   time.Time `json:"looked_at,omitzero"`   // when the buyer last had us ask
 	Told       []Reason  `json:"told,omitempty"`       // by mail, once each

@@ -103,7 +103,16 @@ func TestOtherTags(t *testing.T) {
 	a, b := tee(1, 1), tee(1, 1)
 	a.Tags = []string{"TourTee", "BuyHat"}
 	b.ID, b.Tag = "buyhat", "BuyHat"
-	s := newShop(t, a, b)
+	s := newShop(t, b)
+	if err := s.Import(t.Context(), []Offer{a}, false); err == nil || !strings.Contains(err.Error(), "#buyhat belongs to the offer #BuyHat") {
+		t.Errorf("an import with another's hashtag: %v", err)
+	}
+	if err := s.PutOffer(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for tag, want := range map[string]string{"tourtee": "buytee", "BuyHat": "buyhat", "BUYTEE": "buytee", "none": ""} {
 		if o, _ := s.OfferByTag(tag); o.ID != want {
 			t.Errorf("#%s is %q, want %q", tag, o.ID, want)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -76,8 +77,16 @@ func TestServeAnnounces(t *testing.T) {
 	coded(post("#BuyMug", xtest.PostOptions{}), "buymug") // not said to the bot: by mail
 	coded(post("@hashtill #BuyMug", xtest.PostOptions{}), "buymug")
 
+	more = filepath.Join(t.TempDir(), "more.csv")
+	if err := os.WriteFile(more, []byte("tag;tags;title;seller;price;currency;stock\nBuyCup;Tasse;Cup;Example Records;9,50;USD;10\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command(exitOK, "offer", "import", more)
+	w.poll(ctx, "the rules do not follow the other hashtags", func() bool { return strings.Contains(strings.ToLower(w.rules(ctx)), "#tasse") })
+	coded(post("@hashtill #Tasse", xtest.PostOptions{}), "buycup")
+
 	wishes := 0
-	if err := w.shop.EachPurchase(ctx, func(offers.Purchase) error { wishes++; return nil }); err != nil || wishes != 3 {
+	if err := w.shop.EachPurchase(ctx, func(offers.Purchase) error { wishes++; return nil }); err != nil || wishes != 4 {
 		t.Errorf("%d wishes, %v", wishes, err)
 	}
 }
@@ -113,5 +122,11 @@ func TestImportHelp(t *testing.T) {
 	all, err := offers.ReadYAML(strings.NewReader(example))
 	if err != nil || len(all) != 1 || all[0].Tag != "BuyTee" || all[0].PerBuyer != 2 {
 		t.Errorf("%v, %+v in:\n%s", err, all, out.String())
+	}
+	_, example, _ = strings.Cut(out.String(), "# offers.csv\n")
+	example, _, _ = strings.Cut(example, "\n\n")
+	sheet, err := offers.ReadCSV(strings.NewReader(example))
+	if err != nil || len(sheet) != 1 || sheet[0].Price != all[0].Price || !maps.Equal(sheet[0].Stock, all[0].Stock) {
+		t.Errorf("%v, %+v in:\n%s", err, sheet, out.String())
 	}
 }

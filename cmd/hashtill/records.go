@@ -45,111 +45,6 @@ func notFound(err error) error {
 	return err
 }
 
-type offerCmd struct {
-	List   offerListCmd   `cmd:"" help:"What is for sale, and how much of it is left."`
-	Import offerImportCmd `cmd:"" help:"Add or change offers from a file."`
-
-	Announce offerAnnounceCmd `cmd:"" help:"Post what is on sale, for buyers to quote."`
-}
-
-// Help is the rest of the help text.
-func (offerCmd) Help() string {
-	return "For example:\n\n  hashtill offer import offers.yaml\n  hashtill offer list\n  hashtill offer announce BuyTee"
-}
-
-type offerListCmd struct {
-	JSON bool `name:"json" help:"JSON, one offer a line."`
-}
-
-// Help is the rest of the help text.
-func (offerListCmd) Help() string {
-	return "For example:\n\n  hashtill offer list --config hashtill.yaml"
-}
-
-// Run lists.
-func (c offerListCmd) Run(e *env) error {
-	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		type stocked struct {
-			offers.Offer
-			Taken map[string]int64 `json:"taken"`
-		}
-		var all []stocked
-		for _, o := range shop.Offers() {
-			taken, err := shop.Stocked(e.ctx, o)
-			if err != nil {
-				return err
-			}
-			all = append(all, stocked{o, taken})
-		}
-		return print(e.out, c.JSON, "OFFER\tTITLE\tPRICE\tTAKEN OF STOCK\tOPEN", all, func(o stocked) []string {
-			var stock []string
-			for _, name := range o.Variants() {
-				of := fmt.Sprint(o.Stock[name])
-				if o.Stock[name] == offers.Unlimited {
-					of = "∞"
-				}
-				stock = append(stock, strings.TrimSpace(fmt.Sprintf("%s %d/%s", name, o.Taken[name], of)))
-			}
-			open := "yes"
-			if why := o.Closed(time.Now()); why != "" {
-				open = string(why)
-			}
-			return []string{"#" + o.Tag, o.Title, o.Price.Format("en"), strings.Join(stock, ", "), open}
-		})
-	})
-}
-
-type offerImportCmd struct {
-	File string `arg:"" help:"Catalogue file (YAML)."`
-	Only bool   `help:"Remove all offers that the file does not have."`
-}
-
-// Help is the rest of the help text.
-func (offerImportCmd) Help() string {
-	return `The file is looked at whole before anything changes. A running hashtill serve
-follows within seconds.
-
-  hashtill offer import offers.yaml
-
-A catalogue file:
-
-  # offers.yaml
-  - tag: BuyTee               # the hashtag
-    title: Tour T-shirt
-    seller: Example Records
-    price: 149.99             # of one, all included
-    currency: USD
-    stock: 500                # or variants: {M black: 10, L black: 5}
-    per_buyer: 2              # units; 1 if left out
-    opens: 2026-11-21T20:00:00Z
-    closes: 2026-11-21T23:00:00Z
-    terms: Ships within a week.
-    picture: https://example.com/tee.jpg
-    seller_address: 12 rue des Lilas, 69003 Lyon, France
-    seller_tax_number: FR40123456824
-    tax_percent: 20           # included in the price, for the receipt
-    digital: false            # true: nothing is shipped
-    withdrawal_days: 14       # to withdraw in, 14 if left out; 0: no such right, as
-                              # for tickets with a date, and then terms should say so.
-                              # They are counted from the shipping, for digital ones
-                              # from the payment: add those that a delivery takes.`
-}
-
-// Run imports.
-func (c offerImportCmd) Run(e *env) error {
-	all, err := readOffers(c.File)
-	if err != nil {
-		return usageError{err}
-	}
-	return e.withShop(true, func(_ Config, shop *offers.Shop) error {
-		if err := shop.Import(e.ctx, all, c.Only); err != nil {
-			return err
-		}
-		fmt.Fprintf(e.out, "%d offers imported; %d are for sale\n", len(all), len(shop.Offers()))
-		return nil
-	})
-}
-
 type purchaseCmd struct {
 	List   purchaseListCmd   `cmd:"" help:"All purchases, the newest first."`
 	Show   purchaseShowCmd   `cmd:"" help:"What is known of one."`
@@ -239,7 +134,7 @@ func (buyerListCmd) Run(e *env) error {
 		if err := shop.EachBuyer(e.ctx, func(b offers.Buyer) error { all = append(all, b); return nil }); err != nil {
 			return err
 		}
-		return print(e.out, false, "ACCOUNT\tHANDLE\tCARD\tREGISTERED\tQUIET\tSTOPPED", all, func(b offers.Buyer) []string {
+		return print(e.out, false, "ACCOUNT\tHANDLE\tCARD\tCOUNTRY\tREGISTERED\tQUIET\tSTOPPED", all, func(b offers.Buyer) []string {
 			card, stopped := "none", ""
 			if len(b.Cards) > 0 {
 				card = b.Cards[0].Brand + " …" + b.Cards[0].Last4
@@ -250,7 +145,7 @@ func (buyerListCmd) Run(e *env) error {
 					stopped += " (frozen)"
 				}
 			}
-			return []string{b.Account.String(), "@" + b.Handle, card, b.Registered.UTC().Format(time.DateTime), b.Quiet.String(), stopped}
+			return []string{b.Account.String(), "@" + b.Handle, card, b.Country, b.Registered.UTC().Format(time.DateTime), b.Quiet.String(), stopped}
 		})
 	})
 }
@@ -283,6 +178,7 @@ type buyerAddCmd struct {
 	Last4    string `name:"last4" default:"????" help:"The card's last four digits."`
 	Lang     string `help:"The buyer's language (en, fr); the account's if left out."`
 	Address  string `help:"Where to deliver."`
+	Country  string `help:"The country of that, as ISO 3166-1 has it (FR): some offers are not sold everywhere."`
 }
 
 // Help is the rest of the help text.
@@ -297,7 +193,7 @@ func (buyerAddCmd) Help() string {
 func (c buyerAddCmd) Run(e *env) error {
 	b := offers.Buyer{
 		Account: c.account(), Handle: c.Handle, Email: offers.Email(c.Email), Lang: c.Lang,
-		Customer: c.Customer, Cards: []offers.Card{{ID: c.Card, Brand: c.Brand, Last4: c.Last4}}, Address: c.Address,
+		Customer: c.Customer, Cards: []offers.Card{{ID: c.Card, Brand: c.Brand, Last4: c.Last4}}, Address: c.Address, Country: strings.ToUpper(c.Country),
 	}
 	if err := b.Validate(); err != nil {
 		return usageError{err}

@@ -1,0 +1,93 @@
+package offers
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"hashtill/store"
+)
+
+// What is seen of all offers, or of all that is owed, is read shard by shard.
+
+// EachOrder shows the purchases of all offers that were paid and are still kept, in no
+// order. It may show one twice. An error of see ends it and is returned.
+func (s *Shop) EachOrder(ctx context.Context, see func(Order) error) error {
+	for shard := range store.Shards {
+		err := s.scan(ctx, shard, "order/", func(r store.Record) error {
+			offer, digits, _ := strings.Cut(strings.TrimPrefix(r.Key, "order/"), "/")
+			id, ok := ParseID(digits)
+			at, err := time.Parse(time.RFC3339, string(r.Value))
+			if !ok || err != nil {
+				return nil // Check finds it
+			}
+			return see(Order{id, offer, at})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EachEarned shows what all offers have earned, by offer, currency and day, in no order.
+// It may show one twice.
+func (s *Shop) EachEarned(ctx context.Context, see func(offer string, e Earned)) error {
+	for shard := range store.Shards {
+		err := s.scanCounts(ctx, shard, "earned/", func(n store.Count) {
+			if part := strings.Split(strings.TrimPrefix(n.Key, "earned/"), "/"); len(part) == 3 {
+				see(part[0], Earned{part[2], Money{n.N, part[1]}})
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An OwedKind is what is owed of a kind of effect.
+type OwedKind struct {
+	Kind   string
+	Owed   int
+	Due    int       // of them, by now
+	Oldest time.Time // since when one is due; zero: none is, or it is not known
+	Tries  int64     // of the one that was tried most often
+}
+
+// OwedByKind counts all that is owed, the kinds in order. All of it is read.
+func (s *Shop) OwedByKind(ctx context.Context) ([]OwedKind, error) {
+	now := s.Now()
+	kinds := map[string]*OwedKind{}
+	for shard := range store.Shards {
+		err := s.eachOwed(ctx, shard, func(o store.Owed) error {
+			k := kinds[o.Kind]
+			if k == nil {
+				k = &OwedKind{Kind: o.Kind}
+				kinds[o.Kind] = k
+			}
+			k.Owed++
+			k.Tries = max(k.Tries, o.Try)
+			if o.Due.After(now) {
+				return nil
+			}
+			k.Due++
+			// What is owed for at once, without a date, has none to tell.
+			if o.Due.Unix() > 0 && (k.Oldest.IsZero() || o.Due.Before(k.Oldest)) {
+				k.Oldest = o.Due
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var all []OwedKind
+	for _, k := range kinds {
+		all = append(all, *k)
+	}
+	slices.SortFunc(all, func(a, b OwedKind) int { return cmp.Compare(a.Kind, b.Kind) })
+	return all, nil
+}
