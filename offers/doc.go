@@ -37,6 +37,7 @@
 //	(new)      WishHeard    → waiting (it is sold out, and there is a line)
 //	           WishHeard    → refused (it cannot be had)
 //	           WishHeard    → invited (no card is registered)
+//	           WishHeard    → echoed (on a page, signed in)
 //	           WishHeard    → asked
 //	invited    Enrolled     → expired (after the deadline)
 //	           Enrolled     → refused (it cannot be had)

@@ -51,6 +51,7 @@ func (g ground) Commit(ctx context.Context, c store.Change) error {
 		return errDead
 	}
 	if err := l.base.Commit(ctx, c); err != nil {
+		l.full(c, err)
 		return err
 	}
 	l.committed(l, c)
@@ -87,12 +88,19 @@ func (w *world) committed(l *life, c store.Change) {
 	}
 	for _, p := range c.PutOff {
 		w.due(p.Due)
+		if strings.HasPrefix(p.ID, string(offers.Charge)) && p.Note == "the shop is halted" {
+			w.happens("charge put off by a halt", p.ID)
+		}
 	}
 	for _, a := range c.Add {
 		w.stock[a.Key] += a.By
-		w.judgeStock(a.Key)
+		w.judgeStock(a)
 	}
+	defer w.judgeFree(c)
 	for _, p := range c.Put {
+		if p.Value != nil && strings.HasPrefix(p.Key, "offer/") {
+			w.offered(p.Value)
+		}
 		if p.Value != nil && strings.HasPrefix(p.Key, "purchase/") {
 			var after offers.Purchase
 			if err := json.Unmarshal(p.Value, &after); err != nil {
@@ -143,6 +151,11 @@ func (g ground) Counts(ctx context.Context, shard int, keys ...string) ([]int64,
 
 // Scan implements [store.Store].
 func (g ground) Scan(ctx context.Context, shard int, prefix, cursor string, limit int) ([]store.Record, string, error) {
+	if strings.HasPrefix(prefix, "line/") { // which is looked at to decide by it
+		if err := g.read(); err != nil {
+			return nil, "", err
+		}
+	}
 	if g.l.dead {
 		return nil, "", errDead
 	}

@@ -37,6 +37,8 @@ func (w *world) judgeStep(p offers.Purchase) {
 		w.notes("%s is %s %s", v.name, p.State, p.Reason)
 		w.pass(v, before, p)
 	}
+	w.judgePromise(v, before, p)
+	w.judgeLine(v, before, p)
 	switch {
 	case p.Buyer != v.who.account:
 		w.violated("%s belongs to %s", v.name, p.Buyer)
@@ -120,6 +122,7 @@ func (w *world) judgeCharge(p *payment) {
 	case v.presses == 0:
 		w.violated("%s is charged without a press in time", v.name)
 	}
+	w.judgeCountry(v)
 	out := v.last.Quantity
 	for _, other := range w.wants {
 		if other != v && other.ware == v.ware && other.last.Variant == v.last.Variant && w.keeps(other) {
@@ -138,24 +141,13 @@ func (w *world) keeps(v *want) bool {
 	}) && v.last.Held > 0
 }
 
-// judgeStock: never more is held or sold than there was at any time.
-func (w *world) judgeStock(key string) {
-	rest, ok := strings.CutPrefix(key, "taken/")
-	if !ok {
-		return
-	}
-	id, variant, _ := strings.Cut(rest, "/")
-	for _, ware := range w.wares {
-		if n := w.stock[key]; ware.offer.ID == id && (n < 0 || n > int64(ware.most[variant])) {
-			w.violated("%d of %s %q are out, of %d", n, id, variant, ware.most[variant])
-		}
-	}
-}
-
 // judgeHearing takes note that a post was handed to us.
 func (w *world) judgeHearing(s *said) {
 	if v := w.byPost[s.ID]; v != nil && s.Kind != bot.Deletion {
 		v.heard++
+	}
+	if _, before := w.heard[s.ID]; !before {
+		w.heard[s.ID] = w.now
 	}
 }
 
@@ -273,6 +265,11 @@ func (w *world) judge() {
 	for _, v := range w.wants {
 		w.judgeWant(shop, v)
 	}
+	for _, a := range w.wares {
+		if !w.fell {
+			w.judgeFigures(shop, a)
+		}
+	}
 	for shard := range store.Shards {
 		for cursor := ""; ; {
 			owed, next, err := w.base.Owed(w.ctx, shard, cursor, 500)
@@ -365,6 +362,7 @@ func (w *world) judgeWant(shop *offers.Shop, v *want) {
 	case p.State == offers.Refused && !v.told(w):
 		w.violated("%s was refused for %s, and nobody has said so", v.name, p.Reason)
 	}
+	w.judgeWaited(v, p)
 }
 
 // told says that the author of a wish was told something about it, or cannot be.

@@ -13,18 +13,13 @@ import (
 	"hashtill/offers"
 )
 
-// A ware is an offer, and the most that there ever was of it.
-type ware struct {
-	offer offers.Offer
-	most  map[string]int
-}
-
 // A person is somebody with an account.
 type person struct {
 	account  offers.Account
 	handle   string
 	email    offers.Email
 	customer string
+	country  string
 	cards    []offers.Card
 	stopped  time.Time // when the shop had committed it; zero: it has not, or it was taken back
 	barred   time.Time // the same of who is frozen or has said stop
@@ -39,6 +34,8 @@ type want struct {
 	ware    *ware
 	variant string
 	count   int
+	named   string // the currency that the wish names
+	unclear bool   // it names no variant where there are some
 	dice    *rand.Rand
 	robot   bool
 	post    *said
@@ -56,29 +53,14 @@ type want struct {
 	silence bool // nothing can be said to its author
 	bounced bool // and no mail gets through
 	acted   bool // the operator has seen that it is paid
-}
+	again   bool // the button was pressed once more, as there was no unit
+	noted   int  // notes that were written about it
 
-func (w *world) makeWares(dice *rand.Rand) error {
-	setup, err := w.fine()
-	if err != nil {
-		return err
-	}
-	prices := []offers.Money{{Minor: 14999, Currency: "USD"}, {Minor: 4500, Currency: "EUR"}, {Minor: 1500, Currency: "JPY"}, {Minor: 12340, Currency: "KWD"}}
-	var all []offers.Offer
-	for i := range 1 + dice.IntN(3) {
-		tag := fmt.Sprint("BuyThing", i)
-		o := offers.Offer{ID: offers.TagKey(tag), Tag: tag, Title: fmt.Sprint("Thing ", i), Seller: "Example", Price: pick(dice, prices),
-			Stock: map[string]int{"": 3 + dice.IntN(40)}, PerBuyer: 1 + dice.IntN(12), WithdrawalDays: 14, Digital: dice.IntN(3) == 0}
-		if dice.IntN(3) == 0 {
-			o.Stock = map[string]int{"M": 2 + dice.IntN(20), "L": 1 + dice.IntN(20)}
-		}
-		most := map[string]int{}
-		for _, v := range o.Variants() {
-			most[v] = o.Stock[v]
-		}
-		w.wares, all = append(w.wares, &ware{offer: o, most: most}), append(all, o)
-	}
-	return setup.Import(w.ctx, all, true)
+	total    offers.Money // what was promised by the wish
+	heardAt  time.Time    // when it was first handed to us
+	joinedAt time.Time
+	joined   int  // its place among all that ever joined a line; 0: it never did
+	over     bool // its turn never came
 }
 
 // fine is a shop that nothing happens to.
@@ -101,6 +83,7 @@ func (w *world) makePeople(dice *rand.Rand) error {
 		for c := range 1 + dice.IntN(2) {
 			p.cards = append(p.cards, offers.Card{ID: fmt.Sprintf("pm_%d_%d", i, c), Brand: "visa", Last4: "4242"})
 		}
+		p.country = pick(dice, countries)
 		if w.may("mail refused") && dice.IntN(8) == 0 {
 			p.email = offers.Email(fmt.Sprintf("nobody%d@mail.example", i))
 		}
@@ -119,7 +102,7 @@ func (w *world) makePeople(dice *rand.Rand) error {
 }
 
 func (p *person) buyer() offers.Buyer {
-	return offers.Buyer{Account: p.account, Handle: p.handle, Email: p.email, Customer: p.customer, Cards: p.cards}
+	return offers.Buyer{Account: p.account, Handle: p.handle, Email: p.email, Customer: p.customer, Cards: p.cards, Country: p.country}
 }
 
 func (w *world) register(p *person) {
@@ -138,6 +121,10 @@ func (w *world) makeWishes() {
 		dice := w.dice(fmt.Sprint("wish ", i))
 		v := &want{name: fmt.Sprint("wish ", i), dice: dice, who: pick(dice, w.people), ware: pick(dice, w.wares), count: 1 + dice.IntN(2)}
 		v.variant = pick(dice, v.ware.offer.Variants())
+		v.unclear = v.variant != "" && dice.IntN(25) == 0
+		if others := v.ware.offer.Prices; len(others) > 0 && dice.IntN(3) == 0 {
+			v.named = pick(dice, others).Currency
+		}
 		w.wants = append(w.wants, v)
 		at := between(dice, 0, 12*time.Minute)
 		if burst {
@@ -153,8 +140,9 @@ func (w *world) wish(v *want) {
 	if w.chance("wish by a bot", v.name) {
 		author, v.robot = bot.Author{ID: robotID, Handle: "robot", Bot: true}, true
 	}
-	words := func(count int) string { return fmt.Sprintf("@hashtill #%s x%d %s", v.ware.offer.Tag, count, v.variant) }
-	p := bot.Post{Author: author, Text: words(v.count), Tags: []string{v.ware.offer.Tag}, Names: []string{botID}, Lang: "en"}
+	tag, called := w.spelled(v)
+	words := func(count int) string { return fmt.Sprintf("@hashtill %s #%s x%d %s", called, tag, count, v.named) }
+	p := bot.Post{Author: author, Text: words(v.count), Tags: []string{tag}, Names: []string{botID}, Lang: "en"}
 	v.post = w.net.add(p)
 	v.id = offers.NewID("x", v.post.ID, v.ware.offer.ID)
 	if !v.robot {
@@ -342,6 +330,10 @@ func (w *world) press(l *life, v *want, link string, form url.Values, valid bool
 	before := v.last
 	status := l.form(link, form)
 	w.notes("%s: the page says %d", v.name, status)
+	if p := v.last; p.State == offers.Mailed && p.Hold == offers.HoldAtClick && valid && !v.again {
+		v.again = true // there was no unit, and one may come back
+		v.after(w, between(v.dice, 20*time.Second, 6*time.Minute), func() { w.click(v, v.mails[len(v.mails)-1]) })
+	}
 	if !valid && v.last.Attempt != before.Attempt && v.clicks == 1 {
 		w.violated("%s was confirmed by a link that does not count", v.name)
 	}
@@ -394,6 +386,13 @@ func (w *world) operate(v *want, state offers.State) {
 		return
 	}
 	v.acted = true
+	if w.chance("note", v.name) {
+		do(soon, func(l *life) {
+			if _, err := l.shop.Note(w.ctx, v.id, "operator", "call back", l.clock()); err == nil {
+				v.noted++
+			}
+		})
+	}
 	if w.chance("refund of a part", v.name) {
 		part := offers.Money{Minor: (1 + v.dice.Int64N(v.last.Total.Minor/20)) * 10, Currency: v.last.Total.Currency}
 		do(soon, refund(part))
@@ -445,42 +444,8 @@ func (w *world) brew() {
 		w.skew = max(w.skew, l.process.skew.Abs())
 	})
 	at("fail-over forgot commits", func(*rand.Rand, *life) { w.failOver() })
-	edit := func(kind string, change func(dice *rand.Rand, o *offers.Offer)) {
-		at(kind, func(dice *rand.Rand, l *life) {
-			ware := pick(dice, w.wares)
-			o := ware.offer
-			o.Stock = map[string]int{}
-			for _, v := range ware.offer.Variants() {
-				o.Stock[v] = ware.offer.Stock[v]
-			}
-			change(dice, &o)
-			w.happens(kind, o.Tag)
-			for _, v := range o.Variants() {
-				ware.most[v] = max(ware.most[v], o.Stock[v])
-			}
-			w.after(0, l, func() {
-				if l.shop.PutOffer(w.ctx, o) == nil {
-					ware.offer = o
-				}
-			})
-			for _, p := range w.procs {
-				w.after(between(dice, 0, 30*time.Second), nil, func() {
-					if p.life != nil && !p.life.dead {
-						w.after(0, p.life, func() { p.life.refresh() })
-					}
-				})
-			}
-		})
-	}
-	edit("offer edited", func(dice *rand.Rand, o *offers.Offer) {
-		o.Title += "!"
-		o.Price.Minor += 10 * dice.Int64N(100)
-		v := pick(dice, o.Variants())
-		o.Stock[v] += dice.IntN(4)
-	})
-	edit("stock cut", func(dice *rand.Rand, o *offers.Offer) { o.Stock[pick(dice, o.Variants())] = dice.IntN(2) })
-	edit("offer closed", func(_ *rand.Rand, o *offers.Offer) { o.Closes = w.now })
-	edit("offer reopened", func(_ *rand.Rand, o *offers.Offer) { o.Closes = time.Time{} })
+	w.brewEdits(at)
+	w.brewHalt()
 }
 
 // unanswered: the network does not let the bot answer.

@@ -38,6 +38,7 @@ type life struct {
 	pages   http.Handler
 	line    *line
 	turning bool // a look for what is due is on its way
+	charges []*charging
 }
 
 var (
@@ -67,7 +68,7 @@ func (p *process) start() error {
 	}
 	jitter := p.dice("jitter of " + p.name)
 	l.outbox = &store.Outbox{
-		Store: ground{l}, Do: l.shop.Perform, Now: p.clock, Log: quiet, LeaseFor: leaseFor, Rand: jitter.Float64,
+		Store: ground{l}, Do: l.perform, Now: p.clock, Log: quiet, LeaseFor: leaseFor, Rand: jitter.Float64,
 		Go: func(do func()) { p.after(0, l, do) },
 	}
 	l.shop.Owing = func() { l.wake(0) }

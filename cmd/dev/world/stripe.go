@@ -90,6 +90,7 @@ func (t till) Prepare(_ context.Context, p confirm.Payment) (string, error) {
 		}
 		t.payments, t.byKey[p.Key] = append(t.payments, pay), pay
 		t.notes("stripe: %s is %s of %s", pay.id, p.Total, p.Purchase)
+		t.judgeTotal(pay)
 	}
 	return pay.id, t.back(of)
 }
@@ -115,6 +116,7 @@ func (t till) Confirm(_ context.Context, intent, card, key, _ string) (confirm.S
 	}
 	if (p.status == confirm.Open || p.status == confirm.Failed) && !p.tried[key] {
 		t.judgeTry(p)
+		t.judgeHalt(t.l, p)
 		p.tried[key] = true
 		p.tries++
 		t.try(p, card)

@@ -41,7 +41,14 @@ var weather = []kind{
 	{name: "cancelled in public", often: 15}, {name: "cancelled on the page", often: 15}, {name: "stop", often: 12}, {name: "stop and start", often: 3},
 	{name: "registered later", often: 4}, {name: "frozen buyer", often: 20}, {name: "wish by a bot", often: 20},
 
-	{name: "offer edited", often: 2}, {name: "stock cut", often: 3}, {name: "offer closed", often: 6}, {name: "offer reopened", often: 2},
+	{name: "waiting list"}, {name: "late hold"}, {name: "window"}, {name: "countries"}, {name: "other currencies"}, {name: "delivery and tax"},
+	{name: "other hashtag"}, {name: "alias"},
+	{name: "joined a line"}, {name: "unit came back"}, {name: "turn"}, {name: "turn refused"}, {name: "wish behind a line"}, {name: "served for less"},
+	{name: "wait over"}, {name: "held at the echo"}, {name: "held at the click"}, {name: "waits after the echo"}, {name: "not open yet"}, {name: "not sold there"},
+
+	{name: "offer edited", often: 1}, {name: "stock cut", often: 1}, {name: "stock raised", often: 2}, {name: "offer closed", often: 1}, {name: "offer reopened", often: 1},
+	{name: "closes earlier", often: 3}, {name: "hold changed", often: 3}, {name: "waiting list switched", often: 2},
+	{name: "halted", often: 5}, {name: "died during a halt", often: 3}, {name: "charge put off by a halt"}, {name: "note", often: 8},
 	{name: "refund of all", often: 8}, {name: "refund of a part", often: 8}, {name: "refund during the charge", often: 12},
 	{name: "withdrawal", often: 12}, {name: "purchase shipped", often: 6},
 }

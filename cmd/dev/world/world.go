@@ -1,5 +1,5 @@
 // Package world plays a whole shop against a world that tries to break its promises:
-// buyers, strangers and an operator, a network, mail, Stripe, a store and one or two
+// buyers, strangers, merchants and an operator, a network, mail, Stripe, a store and one or two
 // processes of ours, with faults of every kind between any two steps.
 //
 // # How it plays
@@ -70,7 +70,7 @@ const (
 )
 
 // times are the windows of its purchases: what waits longest is over within quietTime.
-var times = offers.Times{Answer: 25 * time.Minute, Echo: 15 * time.Minute, Link: 15 * time.Minute, Invite: 40 * time.Minute, Keep: 400 * 24 * time.Hour}
+var times = offers.Times{Answer: 25 * time.Minute, Echo: 15 * time.Minute, Link: 15 * time.Minute, Invite: 40 * time.Minute, Wait: 70 * time.Minute, Keep: 400 * 24 * time.Hour}
 
 var epoch = time.Date(2026, 5, 1, 20, 0, 0, 0, time.UTC)
 
@@ -85,15 +85,19 @@ type world struct {
 	wants  []*want
 	byPost map[string]*want
 	byID   map[offers.ID]*want
+	heard  map[string]time.Time // when a post was first handed to us, by its id
 	procs  []*process
 	net    *network
 	stripe *stripe
 	post   *post
 	times  offers.Times
-	stock  map[string]int64 // units out, by key, as they were committed
-	skew   time.Duration    // the most that a clock of ours was ever wrong
-	stalls time.Duration    // the longest that a step of ours was held up
-	fell   bool             // the store has forgotten commits
+	stock  map[string]int64  // units out, by key, as they were committed
+	skew   time.Duration     // the most that a clock of ours was ever wrong
+	stalls time.Duration     // the longest that a step of ours was held up
+	serves map[string]string // the effects owed that serve a line: whose, by their id
+	joins  int               // how often somebody joined a line
+	halt   halting
+	fell   bool // the store has forgotten commits
 	healed bool
 
 	counts map[string]int
@@ -106,7 +110,7 @@ func Run(o Options) (r Report) {
 	o.Purchases = cmp.Or(o.Purchases, defaultPurchases)
 	w := &world{
 		Options: o, ctx: context.Background(), times: times,
-		byPost: map[string]*want{}, byID: map[offers.ID]*want{}, stock: map[string]int64{}, counts: map[string]int{},
+		byPost: map[string]*want{}, byID: map[offers.ID]*want{}, heard: map[string]time.Time{}, serves: map[string]string{}, stock: map[string]int64{}, counts: map[string]int{},
 	}
 	w.loop.now = epoch
 	w.loop.panicked = func(p any) { w.violated("panic: %v\n%s", p, debug.Stack()) }
