@@ -91,22 +91,38 @@ func (l *Links) key(id string) []byte {
 
 var tokenEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 
+// A purpose is what a token is good for. It is sealed with the rest, so that the token of
+// one purpose is none of another, and tells nothing about it.
+type purpose string
+
+const (
+	toBuy    purpose = "link"
+	toFreeze purpose = "not me" // see notme.go
+	toLeave  purpose = "leave"  // the line; see leaveline.go
+)
+
 // Sign makes the token of a round of a purchase, such as "1.07-3f….1.9q…": key,
 // purchase, round, and what nobody else can make.
-func (l *Links) Sign(id offers.ID, round int) string {
+func (l *Links) Sign(id offers.ID, round int) string { return l.sign(toBuy, id, round) }
+
+func (l *Links) sign(to purpose, id offers.ID, round int) string {
 	k := l.keys[0]
-	return fmt.Sprintf("%s.%s.%d.%s", k.id, id, round, seal(k.secret, id, round))
+	return fmt.Sprintf("%s.%s.%d.%s", k.id, id, round, seal(k.secret, to, id, round))
 }
 
-func seal(secret []byte, id offers.ID, round int) string {
+func seal(secret []byte, to purpose, id offers.ID, round int) string {
 	mac := hmac.New(sha256.New, secret)
-	mac.Write([]byte("link\x00" + string(id)))
+	mac.Write([]byte(string(to) + "\x00" + string(id)))
 	mac.Write(binary.BigEndian.AppendUint32([]byte{0}, uint32(round)))
 	return strings.ToLower(tokenEncoding.EncodeToString(mac.Sum(nil)[:macBytes]))
 }
 
 // Verify reads a token that came from outside. Each token has one spelling.
 func (l *Links) Verify(token string) (id offers.ID, round int, ok bool) {
+	return l.verify(toBuy, token)
+}
+
+func (l *Links) verify(to purpose, token string) (id offers.ID, round int, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(token) > 100 || len(parts) != tokenParts {
 		return "", 0, false
@@ -117,7 +133,7 @@ func (l *Links) Verify(token string) (id offers.ID, round int, ok bool) {
 		round < 0 || round > maxRound || fmt.Sprint(round) != parts[2] {
 		return "", 0, false
 	}
-	if !hmac.Equal([]byte(parts[3]), []byte(seal(secret, id, round))) {
+	if !hmac.Equal([]byte(parts[3]), []byte(seal(secret, to, id, round))) {
 		return "", 0, false
 	}
 	return id, round, true

@@ -3,6 +3,8 @@ package offers
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -46,6 +48,31 @@ func (s *Shop) EachEarned(ctx context.Context, see func(offer string, e Earned))
 		}
 	}
 	return nil
+}
+
+// MerchantOf is whose offer one is that was sold, removed or not, by one of the purchases
+// that were paid of it. ErrNotFound says that none is kept any more.
+func (s *Shop) MerchantOf(ctx context.Context, offer string) (merchant string, err error) {
+	enough := errors.New("enough")
+	err = s.scan(ctx, store.ShardOf(offer), orderPrefix(offer), func(r store.Record) error {
+		id, ok := ParseID(strings.TrimPrefix(r.Key, orderPrefix(offer)))
+		if !ok {
+			return nil // Check finds it
+		}
+		p, err := s.Purchase(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			return nil // it has left the store this moment
+		}
+		merchant = p.Merchant
+		return cmp.Or(err, enough)
+	})
+	if err == nil {
+		err = fmt.Errorf("orders of %s: %w", offer, ErrNotFound)
+	}
+	if err == enough {
+		err = nil
+	}
+	return merchant, err
 }
 
 // An OwedKind is what is owed of a kind of effect.

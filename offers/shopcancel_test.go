@@ -3,7 +3,6 @@ package offers
 import (
 	"slices"
 	"testing"
-	"time"
 )
 
 // The shop takes back what is not paid, as the buyer could, and the buyer is told.
@@ -57,43 +56,4 @@ func TestRefundNext(t *testing.T) {
 		t.Error(err, p.Refunds)
 	}
 	s.sound()
-}
-
-// What is seen of all offers is what is seen of each.
-func TestEachOrder(t *testing.T) {
-	s := newShop(t, tee(1, 10))
-	s.register(1)
-	p := s.buy(1, "100")
-	var orders []Order
-	if err := s.EachOrder(t.Context(), func(o Order) error { orders = append(orders, o); return nil }); err != nil {
-		t.Fatal(err)
-	}
-	if want, err := s.Orders(t.Context(), p.Offer); err != nil || len(want) != 1 || !slices.Equal(orders, want) {
-		t.Error(orders, want, err)
-	}
-	earned := map[string][]Earned{}
-	if err := s.EachEarned(t.Context(), func(offer string, e Earned) { earned[offer] = append(earned[offer], e) }); err != nil {
-		t.Fatal(err)
-	}
-	if want, err := s.Earned(t.Context(), p.Offer); err != nil || len(want) != 1 || !slices.Equal(earned[p.Offer], want) {
-		t.Error(earned, want, err)
-	}
-}
-
-func TestOwedByKind(t *testing.T) {
-	s := newShop(t, tee(1, 10))
-	s.register(1)
-	s.wish(1, "100")
-	s.now = s.now.Add(time.Minute)
-	all, err := s.OwedByKind(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := slices.IndexFunc(all, func(k OwedKind) bool { return k.Kind == string(Reply) })
-	if i < 0 || all[i].Owed != 1 || all[i].Due != 1 || !all[i].Oldest.Equal(t0) || all[i].Tries != 0 {
-		t.Errorf("owed %+v", all)
-	}
-	if i := slices.IndexFunc(all, func(k OwedKind) bool { return k.Kind == string(Deadline) }); i < 0 || all[i].Due != 0 {
-		t.Errorf("owed %+v", all)
-	}
 }

@@ -34,6 +34,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"hashtill/confirm"
@@ -70,6 +71,14 @@ type Desk struct {
 	Config
 	html  *template.Template
 	calls map[string]route // by pattern
+
+	edits   sync.Mutex     // what looks at offers or people before it changes them goes one by one
+	mailing sync.WaitGroup // links on their way
+	doors   doors
+	sellers sync.Map // whose a removed offer was, by id
+	live    live
+	closed  chan struct{}
+	close   func()
 }
 
 // A route is something that can be asked for.
@@ -91,6 +100,8 @@ type call struct {
 	shift    offers.Shift
 	role     offers.Role // at merchant
 	merchant string      // of the path; [offers.Operator] for "-"
+	shop     string      // the merchant's name, for people
+	title    string      // of the page
 }
 
 // factorTime is for how long the second factor counts.
@@ -101,7 +112,8 @@ var files embed.FS
 
 // New makes a desk.
 func New(c Config) (*Desk, error) {
-	d := &Desk{Config: c, calls: map[string]route{}}
+	d := &Desk{Config: c, calls: map[string]route{}, closed: make(chan struct{}), doors: newDoors()}
+	d.close = sync.OnceFunc(func() { close(d.closed) })
 	var err error
 	if d.html, err = template.New("").Funcs(functions).ParseFS(files, "templates/*.html"); err != nil {
 		return nil, err
@@ -114,6 +126,13 @@ func New(c Config) (*Desk, error) {
 	return d, nil
 }
 
+// Close ends the pages that move, which else end with their browsers, and waits for mails
+// that are on their way.
+func (d *Desk) Close() {
+	d.close()
+	d.mailing.Wait()
+}
+
 // Handler answers the desk's requests. What else is to be answered at its address, such as
 // the API, is added beside it.
 func (d *Desk) Handler() http.Handler {
@@ -121,6 +140,7 @@ func (d *Desk) Handler() http.Handler {
 	for pattern, r := range d.calls {
 		mux.Handle(pattern, d.guard(r))
 	}
+	mux.Handle("/", d.guard(route{open: true, do: func(*call) error { return errNotThere }}))
 	static, err := fs.Sub(files, "static")
 	if err != nil {
 		panic(err) // it is embedded
@@ -214,8 +234,15 @@ func (c *call) enter(rt route) error {
 	if !rt.open && rt.needs != "" && !atLeast(c.role, rt.needs) {
 		return errNotThere
 	}
+	if c.merchant != offers.Operator {
+		m, err := c.Shop.Merchant(ctx, c.merchant)
+		if err != nil {
+			return err
+		}
+		c.shop = m.Name
+	}
 	if c.r.Method == http.MethodPost && !rt.open {
-		if err := c.r.ParseForm(); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+		if err := c.r.ParseMultipartForm(maxForm); err != nil && !errors.Is(err, http.ErrNotMultipart) {
 			return &formError{"That was too much, or not a form."}
 		}
 		if subtle.ConstantTimeCompare([]byte(c.r.PostFormValue("csrf")), []byte(c.shift.CSRF)) != 1 {
@@ -247,9 +274,9 @@ func (c *call) fail(err error) {
 	var refused *offers.Refusal
 	switch {
 	case errors.Is(err, errSignIn):
-		http.Redirect(c.w, c.r, "/sign-in", http.StatusSeeOther)
+		http.Redirect(c.w, c.r, "/sign-in"+c.back(), http.StatusSeeOther)
 	case errors.Is(err, errFactor):
-		http.Redirect(c.w, c.r, "/factor", http.StatusSeeOther)
+		http.Redirect(c.w, c.r, "/factor"+c.back(), http.StatusSeeOther)
 	case errors.Is(err, errNotThere), errors.Is(err, offers.ErrNotFound):
 		c.status(http.StatusNotFound, "There is nothing here", "Or you may not see it. The link may be old.")
 	case errors.As(err, &form):

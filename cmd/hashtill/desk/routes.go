@@ -2,15 +2,7 @@ package desk
 
 import "html/template"
 
-// Each file of pages defines its own routes; those that are not written yet stand here.
-var (
-	signInRoutes   []route
-	offerRoutes    []route
-	saleRoutes     []route
-	peopleRoutes   []route
-	orderRoutes    []route
-	moneyRoutes    []route
-	operatorRoutes []route
-)
-
-var functions = template.FuncMap{}
+// functions are those of the templates.
+var functions = template.FuncMap{
+	"place": func(i int) int { return i + 1 }, // of the i-th in a list, for people
+}
