@@ -86,7 +86,7 @@ const (
 // Bounds of a sign-up.
 const (
 	signupTime  = 26 * time.Hour   // from its last change; a page for a card is open for a day
-	proofTime   = 15 * time.Minute // how long a mailed code counts
+	ProofTime   = 15 * time.Minute // how long a mailed code counts
 	proofTries  = 5
 	proofMails  = 5  // codes mailed to one account within an hour
 	proofDaily  = 12 // and within a day
@@ -128,7 +128,7 @@ func (u *Signup) Ask(email Email, code string, now time.Time) error {
 // Prove takes a code that somebody typed. What it changes is to be kept even where a
 // *[Refusal] says that it was not the one: tries are counted.
 func (u *Signup) Prove(code string, now time.Time) error {
-	if u.Code == nil || u.Tries >= proofTries || now.Sub(u.CodeAt) >= proofTime {
+	if u.Code == nil || u.Tries >= proofTries || now.Sub(u.CodeAt) >= ProofTime {
 		return &Refusal{ProofOver}
 	}
 	if subtle.ConstantTimeCompare(u.Code, u.hash(code)) != 1 {

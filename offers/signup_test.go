@@ -43,7 +43,7 @@ func TestProof(t *testing.T) {
 	for range proofTries - 1 {
 		wantRefusal(t, u.Prove("654321", t0), ProofWrong)
 	}
-	if err := u.Prove("123456", t0.Add(proofTime-1)); err != nil || !u.Proven {
+	if err := u.Prove("123456", t0.Add(ProofTime-1)); err != nil || !u.Proven {
 		t.Fatalf("the right code: %v", err)
 	}
 	wantRefusal(t, u.Prove("123456", t0), ProofOver) // once
@@ -52,7 +52,7 @@ func TestProof(t *testing.T) {
 	if !u.Proven {
 		t.Fatal("the same address is proven still")
 	}
-	wantRefusal(t, u.Prove("123456", t0.Add(proofTime)), ProofOver)
+	wantRefusal(t, u.Prove("123456", t0.Add(ProofTime)), ProofOver)
 	ask(t0)
 	for range proofTries {
 		wantRefusal(t, u.Prove("654321", t0), ProofWrong)

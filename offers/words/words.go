@@ -58,6 +58,18 @@ type Words struct {
 	say  *i18n.Localizer
 }
 
+// rightToLeft are the scripts that are written so, where a language is (Unicode CLDR,
+// scriptMetadata: those that are "rtl" and in use today).
+var rightToLeft = map[string]bool{"Adlm": true, "Arab": true, "Aran": true, "Hebr": true, "Mand": true, "Nkoo": true, "Rohg": true, "Samr": true, "Syrc": true, "Thaa": true, "Yezi": true}
+
+// Dir is the direction in which the language is written, as HTML's dir says it: ltr or rtl.
+func (w Words) Dir() string {
+	if script, _ := language.Make(w.Lang).Script(); rightToLeft[script.String()] {
+		return "rtl"
+	}
+	return "ltr"
+}
+
 // all are the words of each language, made once.
 var all = func() map[string]Words {
 	m := map[string]Words{}
