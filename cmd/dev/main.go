@@ -6,6 +6,7 @@
 //	go run ./cmd/dev world    plays a shop in many worlds that try to break its promises
 //	go run ./cmd/dev faults   puts faults into the code, each of which a test must catch
 //	go run ./cmd/dev model    explores every state that a purchase can come to
+//	go run ./cmd/dev axe      brings what looks at the pages for who reads them otherwise
 //	go run ./cmd/dev kill     kills the built binary with kill -9 while it sells, and looks what is left
 //
 // It needs Go and nothing else; test brings the rest. It exits with 0 when all
@@ -42,6 +43,7 @@ type cli struct {
 	World  worldCommand  `cmd:"" help:"Play a shop in many worlds that try to break its promises, each of them drawn from a seed."`
 	Faults faultsCommand `cmd:"" help:"Put deliberate faults into the code, each of which a test must catch."`
 	Model  modelCommand  `cmd:"" help:"Explore every state that a purchase can come to."`
+	Axe    axeCommand    `cmd:"" help:"Print where axe-core is, which looks at the pages for who reads them otherwise."`
 	Kill   killCommand   `cmd:"" help:"Kill the built binary with kill -9 while it sells, and look what is left."`
 }
 

@@ -18,7 +18,7 @@ type testCommand struct {
 // Help is shown by --help.
 func (testCommand) Help() string {
 	return `On Debian, first installs the packages that the tests need and that are missing;
-this takes root. Then does what check does, and runs go test -race, also when a
+this takes root. Brings axe-core from the npm registry. Then does what check does, and runs go test -race, also when a
 check has failed. At last, if all is well and nothing stands after --, plays 10,000
 random histories of a shop and 20,000 worlds, which the race detector would make slow,
 kills the built binary 100 times on SQLite and 20 times on Redis, as kill does, and puts
@@ -33,6 +33,9 @@ Examples:
 // Run is the command.
 func (c testCommand) Run(ctx context.Context, p *project) error {
 	if err := p.install(ctx, p.thisMachine()); err != nil {
+		return err
+	}
+	if err := p.runSteps(ctx, []step{{"axe-core", p.installAxe}}); err != nil {
 		return err
 	}
 	if err := p.checkAndTest(ctx, c.goTestArgs()); err != nil || len(c.Args) > 0 {
