@@ -10,18 +10,27 @@ require (
 	github.com/dghubble/go-twitter v0.0.0-20221104224141-912508c3888b // X in its classic shape
 	github.com/dghubble/oauth1 v0.7.3 // signs requests to X
 	github.com/emersion/go-message v0.18.2 // stand-in mail server: reads mails
+	github.com/emersion/go-msgauth v0.7.0 // signs mails (DKIM)
 	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6 // stand-in mail server: logins
 	github.com/emersion/go-smtp v0.25.1 // stand-in mail server
 	github.com/nicksnyder/go-i18n/v2 v2.7.0 // words and plurals by language
+	github.com/pquerna/otp v1.5.0 // the second factor at the desk (RFC 6238), and its QR code
 	github.com/prometheus/client_golang v1.25.0 // figures for Prometheus
 	github.com/redis/go-redis/v9 v9.23.0 // Redis and Redis Cluster
 	github.com/rogpeppe/go-internal v1.16.0 // tests: the command as it is typed
 	github.com/stripe/stripe-go/v76 v76.25.0 // Stripe
 	github.com/wneessen/go-mail v0.8.1 // sends mail
+	go.opentelemetry.io/otel v1.47.0 // traces
+	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.47.0 // traces, to a collector
+	go.opentelemetry.io/otel/sdk v1.47.0 // traces
+	go.opentelemetry.io/otel/trace v1.47.0 // traces
+	go.opentelemetry.io/proto/otlp v1.11.0 // tests: reads what a collector is sent
 	go.yaml.in/yaml/v3 v3.0.6 // configuration, catalogue and words
+	golang.org/x/net v0.61.0 // tests: a DNS server for doctor
 	golang.org/x/sync v0.24.0 // goroutines that end together
 	golang.org/x/text v0.43.0 // languages; case folding and normal forms of hashtags
 	golang.org/x/time v0.16.0 // budgets of requests
+	google.golang.org/protobuf v1.36.12 // tests: reads what a collector is sent
 	modernc.org/sqlite v1.61.1 // SQLite without cgo
 	pgregory.net/rapid v1.3.0 // tests: random lives
 )
@@ -36,7 +45,6 @@ require (
 	github.com/cockroachdb/apd/v3 v3.2.1 // indirect
 	github.com/dghubble/sling v1.4.0 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
-	github.com/emersion/go-msgauth v0.7.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
@@ -46,25 +54,18 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
-	github.com/pquerna/otp v1.5.0 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
-	go.opentelemetry.io/otel v1.47.0 // indirect
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.47.0 // indirect
-	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
-	go.opentelemetry.io/otel/sdk v1.47.0 // indirect
-	go.opentelemetry.io/otel/trace v1.47.0 // indirect
-	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
 	golang.org/x/mod v0.42.0 // indirect
-	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/telemetry v0.0.0-20261009151841-97e8ea77aa2a // indirect
 	golang.org/x/tools v0.52.0 // indirect
@@ -72,7 +73,6 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/grpc v1.83.2 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
