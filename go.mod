@@ -21,16 +21,13 @@ require (
 	github.com/stripe/stripe-go/v76 v76.25.0 // Stripe
 	github.com/wneessen/go-mail v0.8.1 // sends mail
 	go.opentelemetry.io/otel v1.47.0 // traces
-	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.47.0 // traces, to a collector
 	go.opentelemetry.io/otel/sdk v1.47.0 // traces
 	go.opentelemetry.io/otel/trace v1.47.0 // traces
-	go.opentelemetry.io/proto/otlp v1.11.0 // tests: reads what a collector is sent
 	go.yaml.in/yaml/v3 v3.0.6 // configuration, catalogue and words
 	golang.org/x/net v0.61.0 // tests: a DNS server for doctor
 	golang.org/x/sync v0.24.0 // goroutines that end together
 	golang.org/x/text v0.43.0 // languages; case folding and normal forms of hashtags
 	golang.org/x/time v0.16.0 // budgets of requests
-	google.golang.org/protobuf v1.36.12 // tests: reads what a collector is sent
 	modernc.org/sqlite v1.61.1 // SQLite without cgo
 	pgregory.net/rapid v1.3.0 // tests: random lives
 )
@@ -40,7 +37,6 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/boombuler/barcode v1.0.1-0.20190219062509-6c824513bacc // indirect
 	github.com/cenkalti/backoff/v4 v4.1.3 // indirect
-	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cockroachdb/apd/v3 v3.2.1 // indirect
 	github.com/dghubble/sling v1.4.0 // indirect
@@ -50,7 +46,6 @@ require (
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/google/go-querystring v1.1.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
-	github.com/grpc-ecosystem/grpc-gateway/v2 v2.30.0 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
@@ -59,7 +54,6 @@ require (
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
-	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
@@ -70,9 +64,7 @@ require (
 	golang.org/x/telemetry v0.0.0-20261009151841-97e8ea77aa2a // indirect
 	golang.org/x/tools v0.52.0 // indirect
 	golang.org/x/vuln v1.8.0 // indirect
-	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
-	google.golang.org/grpc v1.83.2 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
 	modernc.org/libc v1.79.0 // indirect
 	modernc.org/mathutil v1.7.1 // indirect

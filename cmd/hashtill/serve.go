@@ -213,9 +213,7 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	}
 	mux.Handle("/", counter.Handler())
 	if cfg.Traces.URL != "" {
-		if s.traces, err = newTraces(ctx, cfg.Traces.URL, cfg.Traces.Share); err != nil {
-			return nil, fmt.Errorf("traces.url: %w", err)
-		}
+		s.traces = newTraces(cfg.Traces.URL, cfg.Traces.Share)
 	}
 	s.pages = &http.Server{
 		Handler:           s.traces.handler("page", mux),

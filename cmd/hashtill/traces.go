@@ -10,7 +10,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -34,17 +33,13 @@ const tracesQueue = 4096
 
 // newTraces begins to tell a collector at an address such as http://localhost:4318 about a
 // share of what is done.
-func newTraces(ctx context.Context, url string, share float64) (*traces, error) {
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(strings.TrimSuffix(url, "/")+"/v1/traces"), otlptracehttp.WithTimeout(5*time.Second))
-	if err != nil {
-		return nil, err
-	}
+func newTraces(url string, share float64) *traces {
 	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(exporter, sdktrace.WithMaxQueueSize(tracesQueue)),
+		sdktrace.WithBatcher(newOTLP(url), sdktrace.WithMaxQueueSize(tracesQueue)),
 		sdktrace.WithSampler(sdktrace.TraceIDRatioBased(share)), // of all spans of a purchase, or none
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", "hashtill"))),
 	)
-	return &traces{provider: provider, tracer: provider.Tracer("hashtill")}, nil
+	return &traces{provider: provider, tracer: provider.Tracer("hashtill")}
 }
 
 // close sends what waits, for a few seconds at most.

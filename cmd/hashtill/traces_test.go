@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -10,9 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/proto"
 
 	"hashtill/offers"
 	"hashtill/store"
@@ -25,29 +22,54 @@ func TestTraces(t *testing.T) {
 	var all strings.Builder
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		var sent collector.ExportTraceServiceRequest
-		if err == nil {
-			err = proto.Unmarshal(body, &sent)
+		var sent struct { // as https://github.com/open-telemetry/opentelemetry-proto/blob/main/examples/trace.json
+			ResourceSpans []struct {
+				Resource struct {
+					Attributes []struct {
+						Key   string
+						Value struct{ StringValue string }
+					}
+				}
+				ScopeSpans []struct {
+					Scope struct{ Name string }
+					Spans []struct {
+						TraceID, SpanID, ParentSpanID, Name string
+						StartTimeUnixNano                   int64 `json:",string"`
+						EndTimeUnixNano                     int64 `json:",string"`
+						Kind                                int
+						Status                              struct{ Code int }
+					}
+				}
+			}
 		}
-		if err != nil || r.URL.Path != "/v1/traces" {
+		if err == nil {
+			err = json.Unmarshal(body, &sent)
+		}
+		if err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s: %v", r.URL.Path, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		all.WriteString(sent.String())
+		all.Write(body)
 		for _, of := range sent.ResourceSpans {
+			if a := of.Resource.Attributes; len(a) != 1 || a[0].Key != "service.name" || a[0].Value.StringValue != "hashtill" {
+				t.Errorf("resource %+v", a)
+			}
 			for _, scope := range of.ScopeSpans {
 				for _, s := range scope.Spans {
-					spans[s.Name] = hex.EncodeToString(s.TraceId)
+					spans[s.Name] = s.TraceID
+					if len(s.TraceID) != 32 || len(s.SpanID) != 16 || s.StartTimeUnixNano == 0 || s.EndTimeUnixNano < s.StartTimeUnixNano || s.Kind == 0 {
+						t.Errorf("span %+v", s)
+					}
+					if strings.HasPrefix(s.Name, "perform") && (s.Status.Code != 2 || len(s.ParentSpanID) != 16) {
+						t.Errorf("span %+v", s)
+					}
 				}
 			}
 		}
 	}))
 	defer server.Close()
-	tr, err := newTraces(t.Context(), server.URL, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr := newTraces(server.URL, 1)
 	id := offers.NewID("x", "1", "buytee")
 	for _, e := range []offers.Effect{{Kind: offers.Reply, Purchase: id}, {Kind: offers.Charge, Purchase: id, N: 1}} {
 		l := store.Lease{Effect: store.Effect{ID: e.ID(), Kind: string(e.Kind)}, Try: 1}
