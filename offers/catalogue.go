@@ -291,7 +291,13 @@ func (s *Shop) PutOffer(ctx context.Context, o Offer) error {
 // RemoveOffer takes an offer out of the catalogue. Purchases go on with what they
 // were promised.
 func (s *Shop) RemoveOffer(ctx context.Context, id string) error {
-	value, err := json.Marshal(Offer{ID: id, Removed: true})
+	gone := Offer{ID: id, Removed: true}
+	if o, err := s.offer(ctx, id); err == nil {
+		gone.Merchant = o.Merchant // nobody else takes its hashtag over
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	value, err := json.Marshal(gone)
 	if err != nil {
 		return err
 	}

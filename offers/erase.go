@@ -286,8 +286,12 @@ func accountOf(e store.Effect) (a Account, ok bool) {
 
 // eachOwed shows all effects of a shard.
 func (s *Shop) eachOwed(ctx context.Context, shard int, see func(store.Owed) error) error {
+	return eachOwed(ctx, s.store, shard, see)
+}
+
+func eachOwed(ctx context.Context, st store.Store, shard int, see func(store.Owed) error) error {
 	for cursor := ""; ; {
-		owed, next, err := s.store.Owed(ctx, shard, cursor, scanPage)
+		owed, next, err := st.Owed(ctx, shard, cursor, scanPage)
 		if err != nil {
 			return err
 		}

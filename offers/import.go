@@ -170,7 +170,8 @@ type offerEdit struct {
 	value  []byte
 	remove bool // value says that it is removed; where there is none, none is written
 
-	version int64 // of the record that it was made from, 0: of whichever there is
+	guarded bool // it was made from the record of a version, and counts only where that is there
+	version int64
 }
 
 // editsAtOnce fit one commit: each is a record, and an effect for its line.
@@ -190,8 +191,8 @@ func (s *Shop) writeOffers(ctx context.Context, shard int, edits []offerEdit) er
 		c := store.Change{Shard: shard}
 		for i, e := range edits {
 			old := recs[i]
-			if e.version > 0 && old.Version != e.version {
-				return errOfferChanged
+			if e.guarded && old.Version != e.version {
+				return ErrOfferChanged
 			}
 			if bytes.Equal(old.Value, e.value) || e.remove && old.Version == 0 {
 				continue

@@ -299,3 +299,57 @@ func (s *Shop) RemoveHook(ctx context.Context, merchant, id string) error {
 	})
 	return err
 }
+
+// Unfinished says that the shop still owes something for the purchase: it goes on, or it is
+// paid and not shipped, or money of it is to go back.
+func (p Purchase) Unfinished() bool {
+	_, owed := p.PaidBack()
+	return !p.State.Ended() || owed.Minor > 0 || p.Returning() || p.State == Paid && !p.Digital && p.ShippedAt.IsZero() && p.WithdrawnAt.IsZero()
+}
+
+// RemoveMerchant removes a merchant that sells nothing and owes nothing, with its tokens and
+// hooks, and what people may do there. ErrInvalid says what it still has. It may be called
+// again where it broke off.
+func (s *Shop) RemoveMerchant(ctx context.Context, id string) error {
+	if _, err := s.Merchant(ctx, id); err != nil {
+		return err
+	}
+	if _, err := s.Refresh(ctx); err != nil {
+		return err
+	}
+	for _, o := range s.Offers() {
+		if o.Merchant == id {
+			return fmt.Errorf("%w: merchant %s still sells #%s: remove its offers first", ErrInvalid, id, o.Tag)
+		}
+	}
+	open := 0
+	err := s.EachPurchase(ctx, func(p Purchase) error {
+		if p.Merchant == id && p.Unfinished() {
+			open++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if open > 0 {
+		return fmt.Errorf("%w: of the purchases from merchant %s %d are open: not decided, not shipped, or not refunded yet", ErrInvalid, id, open)
+	}
+	people, err := s.People(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range people { // they go first: who is left could not be found by the merchant
+		if p.Roles[id] == "" {
+			continue
+		}
+		if _, err := s.EditPerson(ctx, p.Email, func(p *Person) error { delete(p.Roles, id); return nil }); err != nil {
+			return err
+		}
+	}
+	_, err = s.EditMerchant(ctx, id, func(m *Merchant) error {
+		m.Removed, m.Tokens, m.Hooks = true, nil, nil
+		return nil
+	})
+	return err
+}

@@ -77,19 +77,19 @@ func (s *Shop) MerchantOf(ctx context.Context, offer string) (merchant string, e
 
 // An OwedKind is what is owed of a kind of effect.
 type OwedKind struct {
-	Kind   string
-	Owed   int
-	Due    int       // of them, by now
-	Oldest time.Time // since when one is due; zero: none is, or it is not known
-	Tries  int64     // of the one that was tried most often
+	Kind   string    `json:"kind"`
+	Owed   int       `json:"owed"`
+	Due    int       `json:"due"`             // of them, by now
+	Oldest time.Time `json:"oldest,omitzero"` // since when one is due; zero: none is, or it is not known
+	Tries  int64     `json:"tries"`           // of the one that was tried most often
 }
 
-// OwedByKind counts all that is owed, the kinds in order. All of it is read.
-func (s *Shop) OwedByKind(ctx context.Context) ([]OwedKind, error) {
-	now := s.Now()
+// OwedByKind counts all that is owed in a store, the kinds in order. All of it is read;
+// progress, if it is not nil, is called after each shard.
+func OwedByKind(ctx context.Context, st store.Store, now time.Time, progress func(shard int)) ([]OwedKind, error) {
 	kinds := map[string]*OwedKind{}
 	for shard := range store.Shards {
-		err := s.eachOwed(ctx, shard, func(o store.Owed) error {
+		err := eachOwed(ctx, st, shard, func(o store.Owed) error {
 			k := kinds[o.Kind]
 			if k == nil {
 				k = &OwedKind{Kind: o.Kind}
@@ -110,6 +110,9 @@ func (s *Shop) OwedByKind(ctx context.Context) ([]OwedKind, error) {
 		if err != nil {
 			return nil, err
 		}
+		if progress != nil {
+			progress(shard)
+		}
 	}
 	var all []OwedKind
 	for _, k := range kinds {
@@ -117,4 +120,9 @@ func (s *Shop) OwedByKind(ctx context.Context) ([]OwedKind, error) {
 	}
 	slices.SortFunc(all, func(a, b OwedKind) int { return cmp.Compare(a.Kind, b.Kind) })
 	return all, nil
+}
+
+// OwedByKind counts all that is owed.
+func (s *Shop) OwedByKind(ctx context.Context) ([]OwedKind, error) {
+	return OwedByKind(ctx, s.store, s.Now(), nil)
 }

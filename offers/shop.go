@@ -105,8 +105,8 @@ type Wish struct {
 	OnPage   bool     // it was made on a page of the shop, by who has signed in there: Post is the page's own, new for each
 }
 
-// errOfferChanged: what was decided rested on an offer that is no longer so.
-var errOfferChanged = errors.New("the offer has changed")
+// ErrOfferChanged: what was decided rested on an offer that is no longer so.
+var ErrOfferChanged = errors.New("the offer has changed")
 
 // Wish takes a wish. The same post asking for the same offer is one purchase,
 // however often it comes: it is returned as it stands.
@@ -134,7 +134,7 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 			return Purchase{}, err
 		}
 		p, err = s.move(ctx, p.ID, Event{Kind: WishHeard, Wish: p, By: p.Buyer, Reason: reason}, nil, now)
-		if !errors.Is(err, errOfferChanged) {
+		if !errors.Is(err, ErrOfferChanged) {
 			return p, err
 		}
 		fresh, err := s.reload(ctx, w.Offer)
@@ -536,7 +536,7 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 		case strings.HasPrefix(guard.Key, "code/"):
 			nonce++
 		case guard.Key == offerKey(after.Offer) && ev.Kind == WishHeard:
-			return Purchase{}, errOfferChanged
+			return Purchase{}, ErrOfferChanged
 		case guard.Key == offerKey(after.Offer):
 			o, err := s.reload(ctx, after.Offer)
 			switch {

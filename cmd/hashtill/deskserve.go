@@ -40,6 +40,7 @@ func (s *system) openDesk(mailer confirm.Mailer) (err error) {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          s.pages.ErrorLog,
 	}
+	s.desk.RegisterOnShutdown(d.Close) // pages that move would hold it up
 	if s.deskListen, err = net.Listen("tcp", s.cfg.Desk.Listen); err != nil {
 		return fmt.Errorf("desk.listen: %w", err)
 	}

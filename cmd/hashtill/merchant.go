@@ -89,19 +89,10 @@ type merchantRemoveCmd struct {
 // Run removes.
 func (c merchantRemoveCmd) Run(e *env) error {
 	return e.withShop(false, func(_ Config, shop *offers.Shop) error {
-		for _, o := range shop.Offers() {
-			if o.Merchant == c.ID {
-				return usageError{fmt.Errorf("merchant %s still sells #%s: remove its offers first", c.ID, o.Tag)}
-			}
-		}
-		if _, err := shop.Merchant(e.ctx, c.ID); err != nil {
-			return notFound(err)
-		}
 		if err := shop.Write(e.ctx, e.deed("merchant removed", c.ID)); err != nil {
 			return err
 		}
-		_, err := shop.EditMerchant(e.ctx, c.ID, func(m *offers.Merchant) error { m.Removed = true; return nil })
-		return badCall(err)
+		return badCall(shop.RemoveMerchant(e.ctx, c.ID))
 	})
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -27,68 +26,16 @@ meanwhile; GET /readyz says the same of payments at no cost.
   hashtill store owed --config hashtill.yaml`
 }
 
-// owedKind is what is owed of a kind.
-type owedKind struct {
-	Kind   string    `json:"kind"`
-	Owed   int       `json:"owed"`
-	Due    int       `json:"due"`
-	Oldest time.Time `json:"oldest,omitzero"` // since when it is due; zero: nothing is, or it is not known
-	Tries  int64     `json:"tries"`           // of the one that was tried most often
-}
-
-// owedPage is how many effects are read at a time.
-const owedPage = 500
-
-// owedByKind reads all that is owed, the kinds in order.
-func owedByKind(ctx context.Context, st store.Store, now time.Time, progress func(shard int)) ([]owedKind, error) {
-	kinds := map[string]*owedKind{}
-	for shard := range store.Shards {
-		for cursor := ""; ; {
-			page, next, err := st.Owed(ctx, shard, cursor, owedPage)
-			if err != nil {
-				return nil, err
-			}
-			for _, o := range page {
-				k := kinds[o.Kind]
-				if k == nil {
-					k = &owedKind{Kind: o.Kind}
-					kinds[o.Kind] = k
-				}
-				k.Owed++
-				k.Tries = max(k.Tries, o.Try)
-				if o.Due.After(now) {
-					continue
-				}
-				k.Due++
-				// What is owed for at once, without a date, has none to tell.
-				if o.Due.Unix() > 0 && (k.Oldest.IsZero() || o.Due.Before(k.Oldest)) {
-					k.Oldest = o.Due
-				}
-			}
-			if cursor = next; cursor == "" {
-				break
-			}
-		}
-		progress(shard)
-	}
-	var all []owedKind
-	for _, k := range kinds {
-		all = append(all, *k)
-	}
-	slices.SortFunc(all, func(a, b owedKind) int { return cmp.Compare(a.Kind, b.Kind) })
-	return all, nil
-}
-
 // Run reads and shows.
 func (c storeOwedCmd) Run(e *env) error {
 	return e.withStore(func(_ Config, st store.Store, _ *slog.Logger) error {
 		bar := progress{to: e.err, last: time.Now()}
 		now := time.Now()
-		all, err := owedByKind(e.ctx, st, now, func(shard int) { bar.say("read %d of %d shards", shard+1, store.Shards) })
+		all, err := offers.OwedByKind(e.ctx, st, now, func(shard int) { bar.say("read %d of %d shards", shard+1, store.Shards) })
 		if err != nil {
 			return err
 		}
-		return print(e.out, c.JSON, "WHAT\tOWED\tDUE\tOLDEST DUE FOR\tMOST TRIES", all, func(k owedKind) []string {
+		return print(e.out, c.JSON, "WHAT\tOWED\tDUE\tOLDEST DUE FOR\tMOST TRIES", all, func(k offers.OwedKind) []string {
 			age := ""
 			if !k.Oldest.IsZero() {
 				age = now.Sub(k.Oldest).Round(time.Second).String()

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hashtill/offers"
 	"hashtill/store"
 )
 
@@ -81,7 +82,7 @@ func TestOwedByKind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for n := range 2*owedPage + 7 {
+	for n := range 2*500 + 7 {
 		owe(3, store.Effect{ID: fmt.Sprint("deadline/", n), Kind: "deadline", Due: now.Add(time.Duration(n) * time.Second)})
 	}
 	owe(63, store.Effect{ID: "charge/1", Kind: "charge", Due: now.Add(-time.Hour)})
@@ -93,7 +94,7 @@ func TestOwedByKind(t *testing.T) {
 		}
 		now = now.Add(2 * time.Millisecond)
 	}
-	got, err := owedByKind(t.Context(), st, now, func(int) {})
+	got, err := offers.OwedByKind(t.Context(), st, now, func(int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,10 +102,10 @@ func TestOwedByKind(t *testing.T) {
 		got[i].Oldest = got[i].Oldest.UTC().Truncate(time.Second)
 	}
 	at := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
-	want := []owedKind{
+	want := []offers.OwedKind{
 		{Kind: "answer", Owed: 1, Due: 1, Oldest: at.Add(-time.Hour), Tries: 2},
 		{Kind: "charge", Owed: 2, Due: 2, Oldest: at.Add(-time.Hour), Tries: 2},
-		{Kind: "deadline", Owed: 2*owedPage + 7, Due: 1, Oldest: at},
+		{Kind: "deadline", Owed: 2*500 + 7, Due: 1, Oldest: at},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)

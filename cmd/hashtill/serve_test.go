@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"hashtill/bot/x/xtest"
 	"hashtill/offers"
+	"hashtill/store"
 )
 
 // hashtill serve, told by its configuration alone where X, Stripe and the mail
@@ -236,4 +238,56 @@ func TestServeHearsStripe(t *testing.T) {
 		p, err := w.shop.Purchase(ctx, id)
 		return err == nil && len(p.Notices) > 0 && p.State == offers.Paid
 	})
+}
+
+// hashtill halt, on the store of a running serve, lets no charge begin; hashtill resume
+// lets it go on.
+func TestServeHalts(t *testing.T) {
+	w := newOutside(t, "v2")
+	ctx, stop := context.WithTimeout(t.Context(), 60*time.Second)
+	defer stop()
+	var log strings.Builder
+	done := make(chan int)
+	serving, end := context.WithCancel(ctx)
+	go func() { done <- run(serving, []string{"serve", "-c", w.config}, nil, &log, &log) }()
+	defer func() { end(); <-done }()
+
+	if err := w.x.WaitStream(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wish, err := w.x.Post(w.buyer.ID, "@hashtill #BuyTee", xtest.PostOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := offers.NewID("x", wish.ID, "buytee")
+	w.until(ctx, id, offers.Coded)
+	p, err := w.shop.Purchase(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.x.Repost(w.buyer.ID, p.Reply); err != nil {
+		t.Fatal(err)
+	}
+	w.until(ctx, id, offers.Mailed)
+	command := func(args ...string) {
+		var said strings.Builder
+		if code := run(ctx, append(args, "-c", w.config), nil, &said, &said); code != exitOK {
+			t.Fatalf("%v: %d %s", args, code, said.String())
+		}
+	}
+	command("halt", "--why", "a wrong price")
+	w.press(ctx)
+	charge := offers.Effect{Kind: offers.Charge, Purchase: id, N: 1}.ID()
+	w.poll(ctx, "the charge does not wait", func() bool {
+		owed, _, err := w.store.Owed(ctx, id.Shard(), "", 100)
+		return err == nil && slices.ContainsFunc(owed, func(o store.Owed) bool {
+			return o.ID == charge && o.Try > 0 && strings.Contains(o.Note, "halted")
+		})
+	})
+	if n := len(w.stripe.Charges()); n > 0 {
+		t.Errorf("%d charges of a halted shop", n)
+	}
+	command("resume")
+	w.until(ctx, id, offers.Paid)
+	w.untilSettled(ctx)
 }

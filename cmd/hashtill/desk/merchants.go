@@ -195,61 +195,15 @@ func (c *call) removeMerchant() error {
 	if err != nil {
 		return err
 	}
-	c.edits.Lock()
-	defer c.edits.Unlock()
-	if _, err := c.Shop.Refresh(ctx); err != nil {
-		return err
-	}
-	for _, o := range c.Shop.Offers() {
-		if o.Merchant == m.ID {
-			return &formError{"It still has #" + o.Tag + ". Remove its offers first."}
-		}
-	}
-	open := 0
-	err = c.Shop.EachPurchase(ctx, func(p offers.Purchase) error {
-		if p.Merchant == m.ID && isOpen(p) {
-			open++
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if open > 0 {
-		return &formError{fmt.Sprintf("Of its purchases %d are open: not decided, not shipped, or not refunded yet.", open)}
-	}
 	if err := c.writes("remove merchant", m.ID, m.Name); err != nil {
 		return err
 	}
-	people, err := c.Shop.People(ctx)
-	if err != nil {
-		return err
-	}
-	// Who works there goes first: where it breaks off, it can be done again.
-	for _, p := range people {
-		if p.Roles[m.ID] == "" {
-			continue
-		}
-		if _, err := c.Shop.EditPerson(ctx, p.Email, func(p *offers.Person) error {
-			delete(p.Roles, m.ID)
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	if _, err := c.Shop.EditMerchant(ctx, m.ID, func(m *offers.Merchant) error {
-		m.Removed, m.Tokens, m.Hooks = true, nil, nil
-		return nil
-	}); err != nil {
+	c.edits.Lock()
+	defer c.edits.Unlock()
+	if err := c.Shop.RemoveMerchant(ctx, m.ID); err != nil {
 		return err
 	}
 	return c.done("/op/merchants?done=removed")
-}
-
-// isOpen says that something has still to be done about a purchase.
-func isOpen(p offers.Purchase) bool {
-	_, owed := p.PaidBack()
-	return !p.State.Ended() || toShip(p) || p.Returning() || owed.Minor > 0
 }
 
 // A personRow is somebody who signs in.

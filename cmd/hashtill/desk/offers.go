@@ -273,9 +273,9 @@ func (c *call) putOffer(f offerForm, o offers.Offer, what string, done func() er
 	}
 	f.Faults.join(taken)
 	code := http.StatusBadRequest
+	var now offers.Offer
 	if !f.New {
-		now, err := c.offer(f.ID) // it may have gone meanwhile
-		if err != nil {
+		if now, err = c.offer(f.ID); err != nil { // it may have gone meanwhile
 			return err
 		}
 		if state := stateHash(now); f.Was != state {
@@ -290,7 +290,13 @@ func (c *call) putOffer(f offerForm, o offers.Offer, what string, done func() er
 	if err := c.writes(what, o.ID, o.Price.String()); err != nil {
 		return err
 	}
-	if err := c.Shop.PutOffer(ctx, o); err != nil {
+	err = c.Shop.ReplaceOffer(ctx, now, o)
+	if errors.Is(err, offers.ErrOfferChanged) { // at this moment, by another process
+		f.Faults.add("", "Somebody has changed or added this offer at this very moment. Please look at it, and save again.")
+		c.title = "Offer"
+		return c.pageWith(http.StatusConflict, "offer.html", f)
+	}
+	if err != nil {
 		return err
 	}
 	if err := c.changed(ctx); err != nil {
@@ -327,22 +333,24 @@ func (c *call) changeStock() error {
 		return err
 	}
 	variant := c.r.PostFormValue("variant")
-	before, ok := o.Stock[variant]
-	if !ok {
-		return &formError{"That variant is not there any more."}
-	}
-	after, err := newStock(before, c.r.PostFormValue("by"), c.r.PostFormValue("to"))
+	by, to := c.r.PostFormValue("by"), c.r.PostFormValue("to")
+	// What two change at once adds up, in whichever processes they are.
+	err = c.Shop.EditOffer(ctx, o.ID, func(o *offers.Offer) error {
+		before, ok := o.Stock[variant]
+		if !ok || o.Merchant != c.merchant {
+			return &formError{"That variant is not there any more."}
+		}
+		after, err := newStock(before, by, to)
+		if err != nil {
+			return err
+		}
+		o.Stock[variant] = after
+		if err := o.Validate(); err != nil {
+			return &formError{err.Error()}
+		}
+		return c.writes("change stock", o.ID, strings.TrimSpace(fmt.Sprintf("%s %s → %s", variant, units(before), units(after))))
+	})
 	if err != nil {
-		return err
-	}
-	o.Stock[variant] = after
-	if err := o.Validate(); err != nil {
-		return &formError{err.Error()}
-	}
-	if err := c.writes("change stock", o.ID, strings.TrimSpace(fmt.Sprintf("%s %s → %s", variant, units(before), units(after)))); err != nil {
-		return err
-	}
-	if err := c.Shop.PutOffer(ctx, o); err != nil {
 		return err
 	}
 	if err := c.changed(ctx); err != nil {
