@@ -19,7 +19,7 @@ import (
 //   - the orders, which are the purchases that were paid.
 
 // A Stage is how far purchases of an offer came, as [Shop.Funnel] counts them: "wish", a
-// [State], or for those that were lost "refused/REASON", "expired/STATE" and
+// [State] that they came to or, on the way to the payment, past, or for those that were lost "refused/REASON", "expired/STATE" and
 // "cancelled/STATE", with the state that they were in.
 type Stage string
 
@@ -35,6 +35,21 @@ func earnedKey(offer string, m Money, at time.Time) string {
 func orderPrefix(offer string) string { return "order/" + offer + "/" }
 
 func orderKey(p Purchase) string { return orderPrefix(p.Offer) + string(p.ID) }
+
+// way is the way of a purchase to its payment. Who is further counts at each stage before:
+// a repost may come before we know that our reply stands, and a click before the mail
+// server's answer.
+var way = []State{Coded, Echoed, Mailed, Confirmed, Paid}
+
+// reached is how many stages of the way the purchase has come, ever.
+func (p Purchase) reached() int {
+	for i, at := range []time.Time{p.PaidAt, p.ConfirmedAt, p.MailedAt, p.EchoedAt, p.CodedAt} {
+		if !at.IsZero() {
+			return len(way) - i
+		}
+	}
+	return 0
+}
 
 // stage is what a move to the purchase counts as.
 func stage(before, after Purchase) Stage {
@@ -55,7 +70,11 @@ func figures(c *store.Change, before, after Purchase) {
 	if before.State == New && after.State != New {
 		count(funnelKey(after.Offer, Wished), 1)
 	}
-	if after.Moves != before.Moves {
+	was, is := before.reached(), after.reached()
+	for _, s := range way[was:max(was, is)] {
+		count(funnelKey(after.Offer, Stage(s)), 1)
+	}
+	if after.Moves != before.Moves && !slices.Contains(way, after.State) {
 		count(funnelKey(after.Offer, stage(before, after)), 1)
 	}
 	if before.PaidAt.IsZero() && !after.PaidAt.IsZero() {

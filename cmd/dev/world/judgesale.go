@@ -27,12 +27,45 @@ func (w *world) judgePromise(v *want, before, p offers.Purchase) {
 			w.judgeWish(v, p)
 			v.total = p.Total
 		}
-		v.ware.moves[stage(before, p)]++
+		if far := came(p); far == 0 {
+			v.ware.moves[stage(before, p)]++
+		} else {
+			for ; v.came < far; v.came++ {
+				v.ware.moves[offers.Stage(funnel[v.came])]++
+			}
+			if p.State != funnel[far-1] {
+				v.ware.moves[stage(before, p)]++
+			}
+		}
 	}
 	if p.Total != v.total || before.State != offers.New && (p.Terms != before.Terms || p.Hold != before.Hold || p.Delivery != before.Delivery) {
 		w.violated("%s was promised %s by %q, and is %s by %q", v.name, v.total, before.Terms, p.Total, p.Terms)
 	}
 	w.judgeHeld(v, before, p)
+}
+
+// funnel is the way to the payment. Who is further has come past what is before.
+var funnel = []offers.State{offers.Coded, offers.Echoed, offers.Mailed, offers.Confirmed, offers.Paid}
+
+// came is how far on it a state is, 0 for none.
+func came(p offers.Purchase) int {
+	switch p.State {
+	case offers.Coded:
+		return 1
+	case offers.Echoed:
+		return 2
+	case offers.Waiting:
+		if p.Echo != "" {
+			return 2
+		}
+	case offers.Mailed:
+		return 3
+	case offers.Confirmed, offers.Challenged, offers.Declined:
+		return 4
+	case offers.Paid, offers.Refunded:
+		return 5
+	}
+	return 0
 }
 
 // stage is what a move counts as.

@@ -57,6 +57,7 @@ type want struct {
 	noted   int  // notes that were written about it
 
 	total    offers.Money // what was promised by the wish
+	came     int          // how far on the funnel
 	heardAt  time.Time    // when it was first handed to us
 	joinedAt time.Time
 	joined   int  // its place among all that ever joined a line; 0: it never did
