@@ -36,6 +36,8 @@ func TestASale(t *testing.T) {
 		}
 	}
 	look := func(name string) {
+		t.Helper()
+		accessible(t, page, name)
 		dir := os.Getenv("SHOTS") // to be looked at
 		if dir == "" {
 			return
