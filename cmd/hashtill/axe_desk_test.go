@@ -16,7 +16,7 @@ import (
 func TestDeskIsAccessible(t *testing.T) {
 	d, demo := startDemo(t)
 	page := startBrowser(t)
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 90*time.Second)
 	defer stop()
 	p := &play{stage: d.stage, out: new(strings.Builder), http: http.DefaultClient}
 	id, address, err := p.untilLink(ctx, d.person("ann"), "@hashtill #BuyTee x2", "BuyTee")

@@ -24,7 +24,7 @@ import (
 func TestASale(t *testing.T) {
 	d, _ := startDemo(t)
 	page := startBrowser(t)
-	ctx, stop := context.WithTimeout(t.Context(), 50*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 100*time.Second)
 	defer stop()
 	p := &play{stage: d.stage, out: io.Discard, http: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	do := func(step string, actions ...chromedp.Action[chromedp.Void]) {
