@@ -67,7 +67,7 @@ func (c *Counter) accountView(r *http.Request, m member, problem offers.Reason, 
 		}
 		return is
 	}
-	v := view{Lang: say.Lang, Title: say.Say("account.title", map[string]any{"Handle": b.Handle}), Text: say.Say("account.text", nil), Problem: c.problem(say, problem)}
+	v := view{Lang: say.Lang, Title: say.Say("account.title", map[string]any{"Handle": b.Handle}), Text: say.Say("account.text", nil), Problem: c.problem(say, problem), Wrong: wrongFields[problem], Nav: c.nav(say)}
 
 	if b.Barred() != "" {
 		v.Kind = "bad"

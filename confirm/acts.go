@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 // A Shop is what is needed of offers.Shop.
 type Shop interface {
 	OnSale(now time.Time, most int) []offers.Offer
+	OfferByTag(tag string) (offers.Offer, bool)
+	Stocked(ctx context.Context, o offers.Offer) (map[string]int64, error)
+	Wish(ctx context.Context, w offers.Wish, now time.Time) (offers.Purchase, error)
 	Purchase(ctx context.Context, id offers.ID) (offers.Purchase, error)
 	PlaceOf(ctx context.Context, p offers.Purchase) (int, error)
 	Halted(ctx context.Context) (*offers.Halt, error)
@@ -72,8 +76,13 @@ type Config struct {
 	Mailer    Mailer
 	Links     *Links
 	PublicURL string // where buyers reach the pages, without a slash at the end
-	Now       func() time.Time
-	Log       *slog.Logger
+
+	// Proxies are the addresses of the proxies that buyers' requests come through. What
+	// they add to X-Forwarded-For is believed, and nobody else's.
+	Proxies []netip.Prefix
+
+	Now func() time.Time
+	Log *slog.Logger
 }
 
 // A Counter is where buyers confirm and pay.
@@ -81,6 +90,7 @@ type Counter struct {
 	Config
 	pages    *pages
 	refusals refusals // of webhooks
+	limits   limits
 }
 
 // New opens a counter.
@@ -90,7 +100,7 @@ func New(c Config) (*Counter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Counter{Config: c, pages: p}, nil
+	return &Counter{Config: c, pages: p, limits: newLimits()}, nil
 }
 
 // Register has the counter perform what is owed by mail and at the till.
@@ -132,23 +142,30 @@ func (c *Counter) linkTo(p offers.Purchase) string {
 	return c.PublicURL + "/c/" + c.Links.Sign(p.ID, p.Round)
 }
 
+// addressesOf are all addresses in the mails of a purchase.
+func (c *Counter) addressesOf(p offers.Purchase) addresses {
+	return addresses{page: c.linkTo(p), notMe: c.notMeURL(p)}
+}
+
 // lang is the language a buyer is written to in.
 func lang(j offers.Job) words.Words { return words.For(j.Buyer.Lang, j.Purchase.Lang) }
 
 // The mails.
 
 func (c *Counter) mailCode(ctx context.Context, j offers.Job) (offers.Event, error) {
-	return c.send(ctx, j, c.pages.codeMail(lang(j), j.Purchase), offers.CodeMailed, offers.CodeUnmailed)
+	// Here too the time runs from the acceptance of the mail.
+	until := clock(c.Now(), c.Now().Add(j.Purchase.Times.Echo), j.Buyer)
+	return c.send(ctx, j, c.pages.codeMail(lang(j), j.Purchase, c.addressesOf(j.Purchase), until), offers.CodeMailed, offers.CodeUnmailed)
 }
 
 func (c *Counter) mailLink(ctx context.Context, j offers.Job) (offers.Event, error) {
 	// The deadline runs from the acceptance of this mail, which is about now.
-	until := c.Now().Add(j.Purchase.Times.Link)
-	return c.send(ctx, j, c.pages.linkMail(lang(j), j.Purchase, j.Buyer, c.linkTo(j.Purchase), until), offers.LinkMailed, offers.LinkUnmailed)
+	until := clock(c.Now(), c.Now().Add(j.Purchase.Times.Link), j.Buyer)
+	return c.send(ctx, j, c.pages.linkMail(lang(j), j.Purchase, j.Buyer, c.addressesOf(j.Purchase), until), offers.LinkMailed, offers.LinkUnmailed)
 }
 
 func (c *Counter) mailReceipt(ctx context.Context, j offers.Job) (offers.Event, error) {
-	return c.send(ctx, j, c.pages.receiptMail(lang(j), j.Purchase, j.Buyer, c.linkTo(j.Purchase)), offers.EffectDone, offers.EffectDone)
+	return c.send(ctx, j, c.pages.receiptMail(lang(j), j.Purchase, j.Buyer, c.addressesOf(j.Purchase)), offers.EffectDone, offers.EffectDone)
 }
 
 func (c *Counter) mailReason(ctx context.Context, j offers.Job) (offers.Event, error) {
@@ -168,7 +185,11 @@ func (c *Counter) mailReason(ctx context.Context, j offers.Job) (offers.Event, e
 	case p.State == offers.Declined && c.Now().Before(p.LinkEnds()):
 		to = button{To: c.linkTo(p), Label: say.Say("mail.reason.again", nil)}
 	}
-	return c.send(ctx, j, c.pages.reasonMail(say, p, why, to), offers.EffectDone, offers.EffectDone)
+	m := c.pages.reasonMail(say, p, why, c.addressesOf(p), to, clock(c.Now(), p.LinkEnds(), j.Buyer))
+	if why == offers.OnWaitlist {
+		m.Unsubscribe = c.leaveLineURL(p)
+	}
+	return c.send(ctx, j, m, offers.EffectDone, offers.EffectDone)
 }
 
 // send sends a mail under the effect's id. What the mail server refuses for good is
@@ -177,7 +198,7 @@ func (c *Counter) send(ctx context.Context, j offers.Job, m Mail, sent, refused 
 	if j.Buyer.Email == "" {
 		return offers.Event{Kind: refused}, nil // left meanwhile
 	}
-	m.ID, m.To = j.Effect.ID(), j.Buyer.Email
+	m.ID, m.To, m.Thread = j.Effect.ID(), j.Buyer.Email, string(j.Purchase.ID)
 	err := c.Mailer.Send(ctx, m)
 	var no *RefusedError
 	switch {

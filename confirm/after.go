@@ -214,11 +214,13 @@ func (c *Counter) mailWithdrawal(ctx context.Context, j offers.Job) (offers.Even
 	return c.send(ctx, j, c.pages.withdrawalMail(lang(j), j.Purchase, c.linkTo(j.Purchase)), offers.EffectDone, offers.EffectDone)
 }
 
-func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string) Mail {
+func (p *pages) receiptMail(say words.Words, pur offers.Purchase, b offers.Buyer, at addresses) Mail {
 	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Paid": pur.PaidAt.UTC().Format(dateMinute)}
 	l := letterTo(say, pur.Handle, "receipt", args)
+	l.Preheader = say.Say("mail.receipt.paid", args)
 	l.Rows = details(say, pur, b)
-	l.Button, l.Link = say.Say("mail.order", nil), link
+	l.Button, l.Link = say.Say("mail.order", nil), at.page
+	l.NotMe = notMe(say, pur, at.notMe)
 	l.Notes = []string{say.Say("mail.receipt.paid", args)}
 	if pur.WithdrawalDays > 0 {
 		l.Notes = append(l.Notes, say.Say("mail.receipt.withdraw", nil))

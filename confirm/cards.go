@@ -39,7 +39,7 @@ func (c *Counter) joinCard(w http.ResponseWriter, r *http.Request, m member) err
 		if no := (*RefusedError)(nil); errors.As(err, &no) {
 			c.Log.Warn("no customer", "account", m.Account.String(), "why", no.Why)
 			v := c.addressView(m, nil)
-			v.Problem = c.problem(m.say, walletRefused)
+			v.Problem, v.Wrong = c.problem(m.say, walletRefused), wrongFields[walletRefused]
 			c.render(w, r, http.StatusUnprocessableEntity, v)
 			return nil
 		} else if err != nil {
@@ -89,7 +89,7 @@ func (c *Counter) cardSaved(w http.ResponseWriter, r *http.Request, m member) er
 	case !m.registered():
 		http.Redirect(w, r, "/join", http.StatusSeeOther)
 	case saved:
-		http.Redirect(w, r, "/account"+cardIsSaved, http.StatusSeeOther)
+		c.goOn(w, r, m.buyer, "/account"+cardIsSaved)
 	default:
 		http.Redirect(w, r, "/account", http.StatusSeeOther)
 	}
@@ -117,9 +117,14 @@ func (c *Counter) lookForCard(ctx context.Context, a offers.Account, page string
 	case got.Status == SavingOpen:
 		return false, false, nil
 	case got.Status == Saved:
+		before, err := c.Shop.Buyer(ctx, a)
+		if err != nil {
+			return false, false, err
+		}
 		err = c.Shop.SaveCard(ctx, a, page, got.Customer, got.Card, c.Now())
 		switch {
 		case err == nil:
+			c.tellNewCard(ctx, before, got.Card)
 			return true, true, nil
 		case errors.Is(err, offers.ErrUnproven): // they are asked again to prove the address
 			return false, false, nil

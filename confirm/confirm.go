@@ -95,11 +95,16 @@ type Mailer interface {
 // A Mail is one message to one reader.
 type Mail struct {
 	ID      string // the same at every try; becomes the Message-ID
+	Thread  string // all mails of the same one are one conversation; "": it stands alone
 	To      offers.Email
 	Lang    string
 	Subject string
 	Text    string
 	HTML    string
+
+	// Unsubscribe is the https address at which one POST ends mails like this one (RFC
+	// 8058); "" where nothing is to be ended, for the reader needs what it says.
+	Unsubscribe string
 }
 
 // A RefusedError is a final no of the till or of the mail server.

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/language"
+	"golang.org/x/text/language/display"
+
 	"hashtill/offers"
 	"hashtill/offers/words"
 )
@@ -15,6 +18,12 @@ import (
 func TestCountries(t *testing.T) {
 	for _, lang := range words.Languages {
 		all := countriesIn()[lang]
+		names := display.Regions(language.MustParse(lang))
+		for _, o := range all {
+			if want := names.Name(language.MustParseRegion(o.Value)); o.Label != want {
+				t.Errorf("%s in %s is %q, and %q by Unicode CLDR", o.Value, lang, o.Label, want)
+			}
+		}
 		if len(all) != 250 {
 			t.Errorf("%s: %d countries", lang, len(all))
 		}

@@ -55,6 +55,11 @@ func (c *Counter) joinRoutes(page func(pattern string, h func(w http.ResponseWri
 	page("GET /account/data", c.signedInOnly(c.provenOnly(c.data)))
 	page("POST /account/freeze", c.signedInOnly(c.freeze)) // by whoever holds the account: it can only do good
 	page("POST /account/sign-out", c.signOut)
+
+	page("POST /o/{tag}/join", c.joinToBuy)
+	page("POST /o/{tag}/buy", c.signedInOnly(c.buy))
+	page("GET /bought/{id}", c.signedInOnly(c.bought))
+	page("GET /bought/{id}/now", c.signedInOnly(c.boughtStands))
 }
 
 // A member is a visitor whose account is known, with what is known of it.
@@ -169,16 +174,10 @@ func (c *Counter) join(w http.ResponseWriter, r *http.Request) error {
 	return c.signedInOnly(c.joinStep)(w, r)
 }
 
-func (c *Counter) signInView(say words.Words) view {
-	network := say.Say("join.network."+c.SignIn.Network(), nil)
-	return view{Lang: say.Lang, Title: say.Say("join.title", nil), Text: say.Say("join.text", nil), Note: say.Say("join.least", map[string]any{"Network": network}),
-		Buttons: []button{{To: "/join/sign-in", Label: say.Say("join.sign_in", map[string]any{"Network": network})}}}
-}
-
 // joinStep shows what is to be done next.
 func (c *Counter) joinStep(w http.ResponseWriter, r *http.Request, m member) error {
-	if m.mayEdit() && !m.changing() {
-		http.Redirect(w, r, "/account", http.StatusSeeOther)
+	if _, err := r.Cookie(c.offerCookie()); err == nil && m.buyer.Known() || m.mayEdit() && !m.changing() {
+		c.goOn(w, r, m.buyer, "/account")
 		return nil
 	}
 	if r.URL.RawQuery == anotherAddress[1:] && !m.registered() {
@@ -192,91 +191,13 @@ func (c *Counter) joinStep(w http.ResponseWriter, r *http.Request, m member) err
 // anotherAddress marks the page for those who have typed the wrong address before.
 const anotherAddress = "?address"
 
-// stepView is the page of the next step. problem says what was wrong with the step
-// before, and typed what was typed then.
-func (c *Counter) stepView(m member, problem offers.Reason, typed map[string]string) view {
-	say, u := m.say, m.signup
-	v := view{Lang: say.Lang}
-	wrong := hint{Text: say.Say("join.wrong", nil), To: "/join" + anotherAddress, Label: say.Say("join.wrong_button", nil)}
-	if m.changing() {
-		wrong = hint{Text: say.Say("join.wrong", nil), To: "/account", Label: say.Say("join.wrong_account", nil)}
-	}
-	switch {
-	case m.maySave() && !m.registered():
-		v.Title, v.Text = say.Say("join.card.title", nil), say.Say("join.card.text", nil)
-		v.Buttons = []button{{To: "/join/card", Label: say.Say("join.card.button", nil)}}
-	case u.Code != nil && (m.changing() || u.Email == m.to()):
-		v.Title, v.Text = say.Say("join.code.title", nil), say.Say("join.code.text", map[string]any{"Email": masked(u.Email)})
-		v.Sections = []section{{Forms: []form{{To: "/join/code", Button: say.Say("join.code.button", nil), Fields: []field{{
-			Name: "code", Label: say.Say("join.code.field", nil), Auto: "one-time-code", Mode: "numeric", Max: 20, Required: true,
-		}}}}}}
-		v.Buttons = []button{{To: "/join/again", Label: say.Say("join.another", nil), Quiet: true}}
-		v.Note = say.Say("join.code.note", nil)
-		if !m.registered() || m.changing() {
-			v.Hint = wrong
-		}
-	case m.registered() || u.Proven: // by another browser
-		v.Title, v.Text = say.Say("join.back.title", nil), say.Say("join.back.text", map[string]any{"Email": masked(m.to())})
-		v.Buttons = []button{{To: "/join/again", Label: say.Say("join.back.button", nil)}}
-		if m.registered() {
-			v.Buttons = append(v.Buttons, button{To: "/account/freeze", Label: say.Say("account.freeze.button", nil), Quiet: true})
-		} else {
-			v.Hint = wrong
-		}
-	default:
-		v = c.addressView(m, typed)
-	}
-	v.Problem = c.problem(say, problem)
-	return v
-}
-
-// addressView asks for the address and the consent.
-func (c *Counter) addressView(m member, typed map[string]string) view {
-	say, u := m.say, m.signup
-	network := say.Say("join.network."+m.Account.Network, nil)
-	email, address, country := string(u.Email), u.Address, u.Country
-	if typed != nil {
-		email, address, country = typed["email"], typed["address"], typed[countryField]
-	}
-	v := view{
-		Lang: say.Lang, Title: say.Say("join.email.title", map[string]any{"Handle": u.Handle}), Text: say.Say("join.email.text", nil),
-		Sections: []section{{Forms: []form{{To: "/join/email", Button: say.Say("join.email.button", nil),
-			Consent: say.Say("join.email.consent", map[string]any{"Network": network, "Handle": u.Handle}), Fields: []field{
-				{Name: "email", Label: say.Say("join.email.field", nil), Type: "email", Auto: "email", Mode: "email", Value: email, Max: 254, Required: true},
-				{Name: "address", Label: say.Say("join.email.address", nil), Auto: "street-address", Value: address, Max: offers.MaxAddress, Lines: 3},
-				countryChoice(say, say.Say("join.email.country", nil), country),
-			}}}}},
-		Hint: hint{Text: say.Say("join.forget", nil), To: "/account/leave", Label: say.Say("join.forget_button", nil)},
-	}
-	if c.Terms.URL != "" {
-		v.Away = button{To: c.Terms.URL, Label: say.Say("join.email.terms", nil), Quiet: true}
-	}
-	return v
-}
-
-// problem is the sentence for what was wrong with what was typed.
-func (c *Counter) problem(say words.Words, why offers.Reason) string {
-	if why == "" {
-		return ""
-	}
-	return say.Say("reason."+string(why)+".title", nil) + ". " + say.Say("reason."+string(why)+".text", nil)
-}
-
-// masked is an address that its owner knows again, and nobody else learns.
-func masked(e offers.Email) string {
-	name, host, _ := strings.Cut(string(e), "@")
-	first := ""
-	for _, r := range name {
-		first = string(r)
-		break
-	}
-	return first + "•••@" + host
-}
-
 // signIn sends the browser to the network. What is kept of it until the browser comes
 // back is kept by the browser: it is the visitor's own, and nothing is written down for
 // whoever presses a button.
 func (c *Counter) signIn(w http.ResponseWriter, r *http.Request) error {
+	if err := c.pass(&c.limits.signIn, r, offers.Account{}); err != nil {
+		return err
+	}
 	to, keep, err := c.SignIn.Begin(r.Context(), c.signedInURL())
 	if err != nil {
 		return err
@@ -431,7 +352,11 @@ func (c *Counter) mailProof(r *http.Request, m member, to offers.Email, edit fun
 			return err
 		}
 	}
-	mail := c.pages.proofMail(m.say, m.signup.Handle, code)
+	who := m.buyer
+	if !m.registered() {
+		who.Country = m.signup.Country
+	}
+	mail := c.pages.proofMail(m.say, m.signup.Handle, code, clock(now, now.Add(offers.ProofTime), who))
 	mail.ID, mail.To = fmt.Sprintf("proof/%s/%d", m.Account, now.UnixNano()), to
 	err = c.Mailer.Send(r.Context(), mail)
 	if err == nil {
@@ -459,6 +384,9 @@ func newProof() string {
 
 // joinCode takes the code that was mailed.
 func (c *Counter) joinCode(w http.ResponseWriter, r *http.Request, m member) error {
+	if err := c.pass(&c.limits.code, r, m.Account); err != nil {
+		return err
+	}
 	code := strings.Map(func(d rune) rune {
 		if d < '0' || d > '9' {
 			return -1 // people and phones put spaces in
@@ -499,7 +427,7 @@ func (c *Counter) joinCode(w http.ResponseWriter, r *http.Request, m member) err
 	if moved {
 		c.tellOldAddress(r, m, proven)
 	}
-	http.Redirect(w, r, "/account", http.StatusSeeOther)
+	c.goOn(w, r, m.buyer, "/account")
 	return nil
 }
 

@@ -90,6 +90,7 @@ type phone struct {
 	lang    string
 	cookie  *http.Cookie // of the session
 	visit   *http.Cookie // of a sign-in under way
+	offer   *http.Cookie // of what it is for
 	rec     *httptest.ResponseRecorder
 }
 
@@ -105,7 +106,7 @@ func (p *phone) do(method, path string, form ...string) *phone {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	}
-	for _, c := range []*http.Cookie{p.cookie, p.visit} {
+	for _, c := range []*http.Cookie{p.cookie, p.visit, p.offer} {
 		if c != nil {
 			r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 		}
@@ -113,7 +114,7 @@ func (p *phone) do(method, path string, form ...string) *phone {
 	p.rec = httptest.NewRecorder()
 	p.handler.ServeHTTP(p.rec, r)
 	for _, c := range p.rec.Result().Cookies() {
-		at := map[string]**http.Cookie{"__Host-hashtill": &p.cookie, "__Host-hashtill-sign-in": &p.visit}[c.Name]
+		at := map[string]**http.Cookie{"__Host-hashtill": &p.cookie, "__Host-hashtill-sign-in": &p.visit, "__Host-hashtill-offer": &p.offer}[c.Name]
 		if at == nil || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" {
 			p.t.Fatalf("cookie %v", c)
 		}
@@ -249,8 +250,9 @@ func TestJoinPages(t *testing.T) {
 			page("join_code", p.post("/join/email", "email", "ann@example.com", "address", "1 Long Street"), http.StatusOK)
 			m := j.mailer.mails[0]
 			code := j.code("ann@example.com")
+			checkMail(t, m, lang)
 			golden(t, "mails/proof."+lang+".html", strings.ReplaceAll(m.HTML, code, "123456"))
-			golden(t, "mails/proof."+lang+".txt", strings.ReplaceAll(m.Subject+"\n\n"+m.Text, code, "123456"))
+			golden(t, "mails/proof."+lang+".txt", strings.ReplaceAll("Subject: "+m.Subject+"\n\n"+m.Text, code, "123456"))
 			page("join_code_wrong", p.post("/join/code", "code", "0"), http.StatusUnprocessableEntity)
 			p.post("/join/code", "code", code)
 			page("join_card", p.get("/join"), http.StatusOK)
@@ -260,6 +262,10 @@ func TestJoinPages(t *testing.T) {
 			p.post("/account/cards")
 			j.saves(offers.Card{ID: "pm_amex", Brand: "amex", Last4: "0005"})
 			p.get("/join/card")
+			added := j.mailer.last()
+			checkMail(t, added, lang)
+			golden(t, "mails/card."+lang+".html", added.HTML)
+			golden(t, "mails/card."+lang+".txt", "Subject: "+added.Subject+"\n\n"+added.Text)
 			page("account", p.get("/account"), http.StatusOK)
 			page("account_limits", p.post("/account/limits", "purchase", "much"), http.StatusUnprocessableEntity)
 			page("account_frozen", p.post("/account/freeze"), http.StatusOK)

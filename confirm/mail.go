@@ -3,10 +3,8 @@ package confirm
 import (
 	"fmt"
 	htmltemplate "html/template"
-	"math"
 	"strings"
 	texttemplate "text/template"
-	"time"
 
 	"hashtill/offers"
 	"hashtill/offers/words"
@@ -19,7 +17,8 @@ type mailTemplates struct {
 }
 
 func newMailTemplates() (*mailTemplates, error) {
-	html, err := htmltemplate.ParseFS(templates, "templates/mail.html")
+	parts := htmltemplate.FuncMap{"parts": func(s string) []string { return strings.Split(s, "\n") }}
+	html, err := htmltemplate.New("mail.html").Funcs(parts).ParseFS(templates, "templates/mail.html")
 	if err != nil {
 		return nil, err
 	}
@@ -29,13 +28,19 @@ func newMailTemplates() (*mailTemplates, error) {
 
 // A letter is a mail as its templates take it.
 type letter struct {
-	Lang, Subject, Hello, Text string
-	Code                       string // large
-	Rows                       []line
-	Colon                      string // between a row's label and its value, in the text
-	Button, Link               string
-	Notes                      []string
+	Lang, Dir, Subject, Hello, Text string
+	Preheader                       string // what a list of mails shows beside the subject
+	Code                            string // large
+	Picture, PictureAlt             string // an https address, and what is said where it is not loaded
+	Rows                            []line
+	Colon                           string // between a row's label and its value, in the text
+	Button, Link                    string
+	Notes                           []string
+	NotMe                           hint
 }
+
+// addresses are where the mails of a purchase lead to.
+type addresses struct{ page, notMe string }
 
 func (p *pages) write(l letter) Mail {
 	var html, text strings.Builder
@@ -52,34 +57,50 @@ func (p *pages) write(l letter) Mail {
 // letterTo begins a letter with the words of a message group.
 func letterTo(say words.Words, handle, group string, args map[string]any) letter {
 	return letter{
-		Lang:    say.Lang,
-		Subject: say.Say("mail."+group+".subject", args),
-		Hello:   say.Say("mail.hello", map[string]any{"Handle": handle}),
-		Text:    say.Say("mail."+group+".text", args),
-		Colon:   say.Say("mail.colon", nil),
+		Lang:      say.Lang,
+		Dir:       say.Dir(),
+		Subject:   say.Say("mail."+group+".subject", args),
+		Preheader: say.Say("mail."+group+".text", args), // the greeting says nothing
+		Hello:     say.Say("mail.hello", map[string]any{"Handle": handle}),
+		Text:      say.Say("mail."+group+".text", args),
+		Colon:     say.Say("mail.colon", nil),
 	}
 }
 
+// notMe leads a reader who did not ask for a purchase to where everything can be stopped.
+func notMe(say words.Words, pur offers.Purchase, to string) hint {
+	words := "text"
+	switch {
+	case !pur.PaidAt.IsZero():
+		words = "paid"
+	case pur.State.Ended():
+		words = "over"
+	}
+	return hint{Text: say.Say("mail.not_me."+words, nil), To: to, Label: say.Say("mail.not_me.link", nil)}
+}
+
 // codeMail brings the code where the public reply cannot, or to who has waited in line.
-func (p *pages) codeMail(say words.Words, pur offers.Purchase) Mail {
+// until is when the code expires, by the buyer's clocks.
+func (p *pages) codeMail(say words.Words, pur offers.Purchase, at addresses, until string) Mail {
 	group := "code"
 	if !pur.TurnAt.IsZero() {
 		group = "turn"
 	}
 	l := letterTo(say, pur.Handle, group, map[string]any{
-		"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Minutes": int(math.Round(pur.Times.Echo.Minutes())),
+		"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": until,
 	})
 	l.Code = pur.Code.Hashtag()
 	l.Notes = []string{say.Say("mail.code.after", nil), say.Say("mail."+group+".why", nil), say.Say("mail.number", map[string]any{"Number": pur.ID})}
+	l.NotMe = notMe(say, pur, at.notMe)
 	return p.write(l)
 }
 
 // proofMail proves an address. The code stands in the subject too, where a phone shows
 // it without opening the mail.
-func (p *pages) proofMail(say words.Words, handle, code string) Mail {
+func (p *pages) proofMail(say words.Words, handle, code, until string) Mail {
 	l := letterTo(say, handle, "proof", map[string]any{"Code": code})
 	l.Code = code
-	l.Notes = []string{say.Say("mail.proof.until", nil), say.Say("mail.proof.not_me", nil)}
+	l.Notes = []string{say.Say("mail.proof.until", map[string]any{"Until": until}), say.Say("mail.proof.not_me", nil)}
 	return p.write(l)
 }
 
@@ -90,27 +111,56 @@ func (p *pages) movedMail(say words.Words, handle, to string) Mail {
 	return p.write(l)
 }
 
-func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, link string, until time.Time) Mail {
-	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": clockTime(until)}
-	l := letterTo(say, pur.Handle, "link", args)
-	if !pur.TurnAt.IsZero() {
-		l.Text = say.Say("mail.link.turn", args)
+// frozenMail tells a buyer who said "this wasn't me" that everything is stopped, and the
+// way back: by the account's page, or where there is none, by an answer.
+func (p *pages) frozenMail(say words.Words, pur offers.Purchase, account string) Mail {
+	l := letterTo(say, pur.Handle, "frozen", map[string]any{"Title": pur.Title})
+	back := "ask"
+	if account != "" {
+		back = "back"
+		l.Button, l.Link = say.Say("mail.reason.account", nil), account
 	}
+	l.Notes = []string{say.Say("mail.frozen."+back, nil), say.Say("mail.frozen.password", nil), say.Say("mail.number", map[string]any{"Number": pur.ID})}
+	return p.write(l)
+}
+
+// linkMail brings the link. until is when it expires, by the buyer's clocks.
+func (p *pages) linkMail(say words.Words, pur offers.Purchase, b offers.Buyer, at addresses, until string) Mail {
+	args := map[string]any{"Title": pur.Title, "Total": pur.Total.Format(say.Lang), "Until": until, "Card": cardEnding(say, pur.Card)}
+	l := letterTo(say, pur.Handle, "link", args)
+	switch {
+	case !pur.TurnAt.IsZero():
+		l.Text = say.Say("mail.link.turn", args)
+	case pur.OnPage:
+		l.Text = say.Say("mail.link.page", args)
+	}
+	l.Preheader = say.Say("mail.link.until", args)
+	l.Picture, l.PictureAlt = pur.Picture, pur.Title
 	l.Rows = details(say, pur, b)
-	l.Button, l.Link = say.Say("mail.link.button", args), link
+	l.Button, l.Link = say.Say("mail.link.button", args), at.page
 	if unheld(pur) {
 		l.Notes = append(l.Notes, say.Say("page.confirm.unheld", nil))
 	}
-	l.Notes = append(l.Notes, say.Say("mail.link.until", args), say.Say("mail.not_me", nil))
+	press := "press"
+	if pur.Times.Grace > 0 {
+		press = "grace"
+	}
+	l.Notes = append(l.Notes, say.Say("mail.link.until", args), say.Say("mail.link."+press, args))
+	l.NotMe = notMe(say, pur, at.notMe)
 	return p.write(l)
+}
+
+// cardEnding is a card by its brand and its last four digits.
+func cardEnding(say words.Words, card offers.Card) string {
+	return say.Say("field.card_ending", map[string]any{"Brand": brand(card.Brand), "Last4": card.Last4})
 }
 
 // unheld says that a purchase has no units before its button is pressed.
 func unheld(p offers.Purchase) bool { return p.Hold == offers.HoldAtClick && p.Held == 0 }
 
 // reasonMail says why a purchase does not go on. to leads to where something can be done
-// about it, if it can.
-func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, to button) Mail {
+// about it, if it can; until is when a link to try again expires, by the buyer's clocks.
+func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reason, at addresses, to button, until string) Mail {
 	title := say.Say("reason."+string(why)+".title", nil)
 	l := letterTo(say, pur.Handle, "reason", map[string]any{"Reason": title, "Title": pur.Title})
 	text := say.Say("reason."+string(why)+".text", reasonArgs(say, pur.Over, pur.QuietUntil))
@@ -118,14 +168,21 @@ func (p *pages) reasonMail(say words.Words, pur offers.Purchase, why offers.Reas
 	if strings.HasSuffix(title, "?") {
 		l.Subject, l.Text = title+" "+pur.Title, text
 	}
+	l.Preheader = text
 	l.Rows = brief(say, pur) // what it is about; the rest is no matter here
+	if pur.State == offers.Declined && pur.Card.Last4 != "" {
+		l.Rows = append(l.Rows, line{Label: say.Say("field.card", nil), Value: cardEnding(say, pur.Card)})
+	}
 	if len(pur.Choices) > 0 {
 		example := "#" + pur.Tag + " " + pur.Choices[0]
 		l.Notes = append(l.Notes, strings.Join(pur.Choices, " · "), say.Say("mail.reason.example", map[string]any{"Example": example}))
 	}
 	if l.Button, l.Link = to.Label, to.To; to.To != "" && pur.State == offers.Declined {
-		l.Notes = append(l.Notes, say.Say("mail.link.until", map[string]any{"Until": clockTime(pur.LinkEnds())}))
+		l.Notes = append(l.Notes, say.Say("mail.link.until", map[string]any{"Until": until}))
 	}
 	l.Notes = append(l.Notes, say.Say("mail.number", map[string]any{"Number": pur.ID}))
+	if !pur.State.Ended() || pur.State == offers.Refused { // else there is nothing that anybody could still want to stop
+		l.NotMe = notMe(say, pur, at.notMe)
+	}
 	return p.write(l)
 }

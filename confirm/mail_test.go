@@ -3,6 +3,7 @@ package confirm
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,29 @@ var letters = map[string]func(*world){
 		w.coded()
 	},
 	"link": func(w *world) { w.mailed() },
+	"link_picture": func(w *world) { // all that a confirmation can have, by the clocks of France
+		w.sell(func(o *offers.Offer) {
+			o.Picture, o.Delivery = "https://pictures.example/tee.jpg?size=2&v=3", []offers.Money{{Minor: 590, Currency: "USD"}}
+		})
+		if err := w.shop.SetAddress(context.Background(), ann, "Ann Example\n1 rue Longue\n69001 Lyon", "FR", w.now); err != nil {
+			w.t.Fatal(err)
+		}
+		w.mailed()
+	},
+	"link_page": func(w *world) { // asked for on a page, with a grace, not far from midnight in Tokyo
+		w.now = time.Date(2026, 5, 1, 14, 50, 0, 0, time.UTC)
+		w.shop.Times.Grace = time.Minute
+		w.quiet(offers.Quiet{From: 60, To: 120, Zone: "Asia/Tokyo"})
+		_, err := w.shop.Wish(context.Background(), offers.Wish{Post: "page-1", Account: ann, Handle: "ann", Lang: "en", Offer: "buytee", Quantity: 1, Words: []string{"m", "black"}, OnPage: true}, w.now)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.settle()
+	},
+	"frozen": func(w *world) {
+		w.mailed()
+		w.post(notMeLink(w.t, w.mailer.last()))
+	},
 	"receipt": func(w *world) {
 		_, token := w.mailed()
 		w.now = w.now.Add(4 * time.Minute)
@@ -72,16 +96,77 @@ func TestMails(t *testing.T) {
 				w.register(lang)
 				bring(w)
 				m := w.mailer.last()
-				if m.Lang != lang || m.To != "ann@example.com" || m.Subject == "" || len(m.HTML) > 100<<10 {
-					t.Errorf("mail %q in %s, %d bytes", m.Subject, m.Lang, len(m.HTML))
-				}
-				if strings.Contains(m.HTML, "<script") || strings.Contains(m.HTML, "<img") {
-					t.Error("the mail runs or loads something")
+				checkMail(t, m, lang)
+				if m.To != "ann@example.com" {
+					t.Errorf("sent to %s", m.To)
 				}
 				golden(t, "mails/"+name+"."+lang+".html", m.HTML)
 				golden(t, "mails/"+name+"."+lang+".txt", "Subject: "+m.Subject+"\n\n"+m.Text)
 			})
 		}
+	}
+}
+
+// The former address is told of a new one.
+func TestMovedMail(t *testing.T) {
+	w := newWorld(t)
+	for _, lang := range words.Languages {
+		m := w.pages.movedMail(words.For(lang), "ann", "n•••@example.com")
+		checkMail(t, m, lang)
+		golden(t, "mails/moved."+lang+".html", m.HTML)
+		golden(t, "mails/moved."+lang+".txt", "Subject: "+m.Subject+"\n\n"+m.Text)
+	}
+}
+
+// neverInAMail: what runs, what readers drop (https://www.caniemail.com: style sheets of
+// elsewhere, variables, grids, positions, white-space in Outlook), messages that are not
+// there, and what a template refused.
+var neverInAMail = regexp.MustCompile(`<script|<form|<link|@import|@font-face|var\(|flex|grid|position:|white-space| on[a-z]+=|<no value>|ZgotmplZ|[>"](reason|page|field|reply|mail)\.[a-z_.]+[<"]`)
+
+// maxMail is below what Gmail cuts off, 102 kB.
+const maxMail = 100_000
+
+// checkMail holds every mail to what all mails promise.
+func checkMail(t *testing.T, m Mail, lang string) {
+	t.Helper()
+	if m.Lang != lang || m.Subject == "" || len(m.HTML) > maxMail || len(m.Text) > maxMail {
+		t.Errorf("mail %q in %s, %d bytes", m.Subject, m.Lang, len(m.HTML))
+	}
+	if bad := neverInAMail.FindString(m.HTML); bad != "" {
+		t.Errorf("the mail has %q", bad)
+	}
+	if bad := unsaid.FindString(m.Text); bad != "" {
+		t.Errorf("the text has %q", bad)
+	}
+	for _, want := range []string{`<html lang="` + lang + `" dir="` + words.For(lang).Dir() + `"`, `name="color-scheme" content="light dark"`,
+		"prefers-color-scheme: dark", "max-width:600px", `<div style="display:none`} {
+		if !strings.Contains(m.HTML, want) {
+			t.Errorf("the mail lacks %s", want)
+		}
+	}
+	if preheader := regexp.MustCompile(`mso-hide:all">([^<]+)</div>`).FindStringSubmatch(m.HTML); preheader == nil {
+		t.Error("nothing stands beside the subject")
+	}
+	for _, image := range regexp.MustCompile(`<img[^>]*>`).FindAllString(m.HTML, -1) {
+		if !regexp.MustCompile(`src="https://[^"]+" alt="[^"]+" width="\d+"`).MatchString(image) {
+			t.Errorf("an image without an address, words or width: %s", image)
+		}
+	}
+	for _, link := range regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(m.HTML, -1) {
+		if !strings.HasPrefix(link[1], publicURL+"/") || !strings.Contains(m.Text, link[1]) {
+			t.Errorf("a link to %s", link[1])
+		}
+	}
+}
+
+// The longest of everything is still shorter than what readers cut off.
+func TestLongestMail(t *testing.T) {
+	w := newWorld(t)
+	long := strings.Repeat("<&\"’é>\n", 10_000)
+	p := offers.Purchase{ID: offers.NewID("x", "1", "tee"), Title: long[:200], Seller: long[:200], SellerAddress: long[:offers.MaxAddress], Variant: long[:100], Quantity: offers.MaxQuantity,
+		Terms: long[:4000], Tax: 20000, Total: offers.Money{Minor: 99999999, Currency: "USD"}, Picture: "https://pictures.example/" + strings.Repeat("x", 2000)}
+	for _, lang := range words.Languages {
+		checkMail(t, w.pages.linkMail(words.For(lang), p, offers.Buyer{Address: long[:offers.MaxAddress]}, addresses{publicURL + "/c/t", publicURL + "/not-me/t"}, "20:15 UTC"), lang)
 	}
 }
 

@@ -22,8 +22,9 @@ var templates embed.FS
 
 // pages are the templates, parsed.
 type pages struct {
-	html *template.Template
-	mail *mailTemplates
+	html    *template.Template
+	mail    *mailTemplates
+	version string // of style and script, by what is in them
 }
 
 // newPages reads the templates, which are the same for all counters.
@@ -33,7 +34,11 @@ var newPages = sync.OnceValues(func() (*pages, error) {
 		return nil, err
 	}
 	mail, err := newMailTemplates()
-	return &pages{html: html, mail: mail}, err
+	if err != nil {
+		return nil, err
+	}
+	version, err := versionOf("style.css", "page.js")
+	return &pages{html: html, mail: mail, version: version}, err
 })
 
 // A view is a page as its template takes it: a heading, a sentence, what it is
@@ -48,9 +53,20 @@ type view struct {
 	Offers                  []card
 	OffersTitle             string
 	Problem                 string // what was wrong with what was typed
+	Wrong                   string // the names of the fields in which, with spaces around them
 	Sections                []section
 	Hint                    hint
+	About                   string  // what the page is about, behind the heading in its title
+	State                   string  // how that stands, before the heading
+	Nav                     []line  // where else to go: a label, and the address as its value
+	Picture                 picture // of what the page is about
+	Social                  *social // what other sites show of the page; nil: it is for nobody else
+	Watch                   watch
+	Countdown               *countdown
 }
+
+// A picture is somebody else's, at an https address. Alt says what is on it.
+type picture struct{ Src, Alt string }
 
 // A hint says what else can be done, and where.
 type hint struct{ Text, To, Label string }
@@ -99,7 +115,7 @@ type field struct {
 }
 
 // A card is an offer on the first page.
-type card struct{ Title, Price, Seller, How, Picture string }
+type card struct{ To, Title, Price, Seller, How, Picture string }
 
 // Handler serves the buyers' pages. All its routes are here.
 func (c *Counter) Handler() http.Handler {
@@ -114,12 +130,14 @@ func (c *Counter) Handler() http.Handler {
 	page("POST /c/{token}/bank", c.backFromBank)
 	page("GET /c/{token}/withdraw", c.askWithdraw)
 	page("POST /c/{token}/withdraw", c.withdraw)
+	page("GET /c/{token}/now", c.stands)
+	page("GET /o/{tag}", c.offer)
+	c.notMeRoutes(page)
+	c.leaveLineRoutes(page)
 	c.joinRoutes(page)
 	page("/", func(http.ResponseWriter, *http.Request) error { return &offers.Refusal{Reason: pageNotFound} })
-	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=3600")
-		http.ServeFileFS(w, r, templates, "templates/style.css")
-	})
+	mux.HandleFunc("GET /style.css", c.static("templates/style.css"))
+	mux.HandleFunc("GET /page.js", c.static("templates/page.js"))
 
 	sameOrigin := http.NewCrossOriginProtection()
 	if u, err := url.Parse(c.PublicURL); err == nil && u.Host != "" {
@@ -140,6 +158,7 @@ func (c *Counter) Handler() http.Handler {
 // Reasons that only pages have.
 const (
 	noLink       offers.Reason = "no_link"
+	linkAway     offers.Reason = "link_away" // the browser does not know the link any more
 	pageNotFound offers.Reason = "not_found"
 	pageForeign  offers.Reason = "foreign"
 	broken       offers.Reason = "broken"
@@ -148,8 +167,8 @@ const (
 // statuses of the reasons that are no matter of a purchase's state.
 var statuses = map[offers.Reason]int{
 	signInLost: http.StatusBadRequest, signInFailed: http.StatusForbidden,
-	noLink: http.StatusNotFound, pageNotFound: http.StatusNotFound, pageForeign: http.StatusForbidden,
-	offers.LinkExpired: http.StatusGone, offers.LinkReplaced: http.StatusGone, broken: http.StatusInternalServerError,
+	noLink: http.StatusNotFound, linkAway: http.StatusForbidden, tooMany: http.StatusTooManyRequests, pageNotFound: http.StatusNotFound, pageForeign: http.StatusForbidden,
+	offers.LinkExpired: http.StatusGone, notMeOver: http.StatusGone, offers.LinkReplaced: http.StatusGone, broken: http.StatusInternalServerError,
 }
 
 // answer shows an error as a page. What is not for the buyer becomes an apology
@@ -160,7 +179,13 @@ func (c *Counter) answer(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	say := words.For(r.Header.Get("Accept-Language"))
 	var no *offers.Refusal
-	if errors.As(err, &no) {
+	var often *TooManyError
+	switch {
+	case errors.As(err, &often):
+		retryAfter(w, often)
+		c.render(w, r, statusOf(tooMany), c.reasonView(say, tooMany, map[string]any{"Count": often.seconds()}))
+		return
+	case errors.As(err, &no):
 		c.render(w, r, statusOf(no.Reason), c.reasonView(say, no.Reason, nil))
 		return
 	}
@@ -185,13 +210,20 @@ func (c *Counter) reasonView(say words.Words, why offers.Reason, args map[string
 
 func (c *Counter) render(w http.ResponseWriter, r *http.Request, status int, v view) {
 	var b strings.Builder
-	if err := c.pages.html.Execute(&b, v); err != nil {
+	if err := c.pages.html.Execute(&b, page{v, words.For(v.Lang), c.pages.version}); err != nil {
 		c.Log.Error("page failed", "route", r.Pattern, "err", err)
 		http.Error(w, "Something went wrong. Nothing was charged twice. Please try again.", http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Language", v.Lang)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", v.Lang)
+	if v.shows() {
+		h.Set("Content-Security-Policy", policyWithPictures)
+	}
+	if v.Social != nil {
+		h.Del("X-Robots-Tag") // who looks for it may find it
+	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		fmt.Fprint(w, b.String())

@@ -250,9 +250,9 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// neverOnAPage: scripts and inline styles, messages that are not there, and what a
+// neverOnAPage: scripts and styles that stand within it, messages that are not there, and what a
 // template refused.
-var neverOnAPage = regexp.MustCompile(`<script| on[a-z]+=| style=|<no value>|ZgotmplZ|>(reason|page|field|reply|mail)\.[a-z_.]+<`)
+var neverOnAPage = regexp.MustCompile(`<script[^>]*>[^<]| on[a-z]+=| style=|<no value>|ZgotmplZ|>(reason|page|field|reply|mail)\.[a-z_.]+<`)
 
 // checkPage holds every page to what all pages promise.
 func checkPage(t *testing.T, rec *httptest.ResponseRecorder, status int, lang string) {
@@ -262,16 +262,25 @@ func checkPage(t *testing.T, rec *httptest.ResponseRecorder, status int, lang st
 	}
 	h, body := rec.Header(), rec.Body.String()
 	for header, want := range map[string]string{
-		"Content-Language": lang, "Content-Type": "text/html; charset=utf-8", "Referrer-Policy": "same-origin",
-		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "X-Robots-Tag": "noindex", "X-Frame-Options": "DENY",
+		"Content-Language": lang, "Content-Type": "text/html; charset=utf-8",
+		"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 		"Strict-Transport-Security": "max-age=31536000",
 	} {
 		if got := h.Get(header); got != want {
 			t.Errorf("%s is %q, want %q", header, got, want)
 		}
 	}
+	if hidden := h.Get("X-Robots-Tag") == "noindex"; hidden == strings.Contains(body, `rel="canonical"`) {
+		t.Errorf("hidden from search: %v", hidden)
+	}
+	if !strings.Contains(h.Get("Permissions-Policy"), "camera=()") {
+		t.Errorf("Permissions-Policy is %q", h.Get("Permissions-Policy"))
+	}
 	policy := h.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
+	if strings.Contains(policy, "unsafe") || strings.Contains(policy, "img-src") != strings.Contains(body, "<img") {
+		t.Errorf("the policy is %s", policy)
+	}
+	for _, want := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("the policy lacks %s: %s", want, policy)
 		}
@@ -279,7 +288,7 @@ func checkPage(t *testing.T, rec *httptest.ResponseRecorder, status int, lang st
 	if bad := neverOnAPage.FindString(body); bad != "" {
 		t.Errorf("the page has %q", bad)
 	}
-	if len(body) > 50<<10 || strings.Count(body, "<h1") != 1 || !strings.Contains(body, `<html lang="`+lang+`"`) {
+	if len(body) > 50<<10 || strings.Count(body, "<h1") != 1 || !strings.Contains(body, `<html lang="`+lang+`" dir="`+words.For(lang).Dir()+`"`) {
 		t.Errorf("%d bytes:\n%s", len(body), body)
 	}
 }
@@ -488,7 +497,7 @@ func TestEveryReasonHasAPage(t *testing.T) {
 		for _, why := range allReasons() {
 			w := newWorld(t)
 			rec := httptest.NewRecorder()
-			w.render(rec, httptest.NewRequest("GET", "/", nil), http.StatusOK, w.reasonView(words.For(lang), why, map[string]any{"Ref": "ABC"}))
+			w.render(rec, httptest.NewRequest("GET", "/", nil), http.StatusOK, w.reasonView(words.For(lang), why, map[string]any{"Ref": "ABC", "Count": 2}))
 			if bad := neverOnAPage.FindString(rec.Body.String()); bad != "" {
 				t.Errorf("%s, %s: the page has %q", lang, why, bad)
 			}
@@ -507,9 +516,9 @@ func TestMarkupIsText(t *testing.T) {
 	_, v := w.stateView(words.For("en"), p, offers.Buyer{Address: evil}, p.Round, "/c/t", now{})
 	rec := httptest.NewRecorder()
 	w.render(rec, httptest.NewRequest("GET", "/", nil), http.StatusOK, v)
-	m := w.pages.linkMail(words.For("en"), p, offers.Buyer{Address: evil}, "https://shop.example/c/t", t0)
+	m := w.pages.linkMail(words.For("en"), p, offers.Buyer{Address: evil}, addresses{"https://shop.example/c/t", "https://shop.example/not-me/t"}, "20:15 UTC")
 	for _, html := range []string{rec.Body.String(), m.HTML} {
-		if strings.Contains(html, "<script") || strings.Contains(html, "javascript:") {
+		if strings.Contains(html, "<script>") || strings.Contains(html, "javascript:") {
 			t.Error(html)
 		}
 	}
@@ -518,7 +527,7 @@ func TestMarkupIsText(t *testing.T) {
 // allReasons are those that a buyer may read on a page or in a mail. (Package words
 // sees to it that each reason of package offers has its words.)
 func allReasons() []offers.Reason {
-	return []offers.Reason{noLink, pageNotFound, pageForeign, broken,
+	return []offers.Reason{noLink, linkAway, tooMany, pageNotFound, pageForeign, broken,
 		offers.NotRegistered, offers.SoldOut, offers.NotOpenYet, offers.OfferClosed, offers.LimitReached, offers.WhichVariant,
 		offers.CodeExpired, offers.CodeUnknown, offers.NotYourCode, offers.NotYet, offers.LinkExpired, offers.LinkReplaced,
 		offers.CardDeclined, offers.CardUnusable, offers.MailRefused, offers.Unreachable, offers.AlreadyPaid, offers.TooLate,

@@ -86,7 +86,7 @@ func (c *Counter) refusedView(say words.Words, p offers.Purchase, b offers.Buyer
 	case why != offers.CardUnknown && why != offers.CardExpired:
 		return v
 	}
-	v.Note += c.left(say, p)
+	v.Note += c.left(say, p, b)
 	c.offerToPay(&v, say, p, b, here, "page.declined.again")
 	return v
 }
@@ -116,6 +116,9 @@ const (
 func (c *Counter) press(w http.ResponseWriter, r *http.Request) error {
 	p, b, say, round, err := c.behind(r)
 	if err != nil {
+		return err
+	}
+	if err := c.pass(&c.limits.press, r, p.Buyer); err != nil {
 		return err
 	}
 	if err := r.ParseForm(); err != nil {

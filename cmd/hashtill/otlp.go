@@ -139,7 +139,7 @@ func otlpAttributes(all []attribute.KeyValue) (out []otlpAttribute) {
 		if a.Value.Type() == attribute.INT64 {
 			kind = "intValue"
 		}
-		out = append(out, otlpAttribute{string(a.Key), map[string]string{kind: a.Value.Emit()}})
+		out = append(out, otlpAttribute{string(a.Key), map[string]string{kind: a.Value.String()}})
 	}
 	return out
 }

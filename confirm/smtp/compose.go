@@ -23,6 +23,9 @@ func (m *Mailer) compose(c confirm.Mail) (*mail.Msg, error) {
 	if c.ID == "" || c.Text == "" {
 		return nil, errors.New("smtp: a mail needs an ID and a text")
 	}
+	if c.Unsubscribe != "" && !isLink(c.Unsubscribe) {
+		return nil, errors.New("smtp: a mail is to be unsubscribed from at what is no https address") // whose token is no matter of the log
+	}
 	if !isAddress(string(c.To)) {
 		return nil, &confirm.RefusedError{Why: "smtp: not an e-mail address", Reason: offers.MailRefused}
 	}
@@ -36,6 +39,17 @@ func (m *Mailer) compose(c confirm.Mail) (*mail.Msg, error) {
 		msg.SetGenHeader(mail.HeaderContentLang, c.Lang)
 	}
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
+	if c.Thread != "" {
+		// No mail has this id: all that name it are siblings, whichever arrives first.
+		thread := "<" + messageID("thread/"+c.Thread, m.domain) + ">"
+		msg.SetGenHeader(mail.HeaderInReplyTo, thread)
+		msg.SetGenHeader(mail.HeaderReferences, thread)
+	}
+	if c.Unsubscribe != "" {
+		// No mailto beside it: nobody reads answers by a program.
+		msg.SetGenHeader(mail.HeaderListUnsubscribe, "<"+c.Unsubscribe+">")
+		msg.SetGenHeader(mail.HeaderListUnsubscribePost, "List-Unsubscribe=One-Click")
+	}
 	msg.SetBodyString(mail.TypeTextPlain, c.Text)
 	if c.HTML != "" {
 		msg.AddAlternativeString(mail.TypeTextHTML, c.HTML)
@@ -53,6 +67,11 @@ func (m *Mailer) compose(c confirm.Mail) (*mail.Msg, error) {
 func isAddress(s string) bool {
 	a, err := netmail.ParseAddress(s)
 	return err == nil && a.Address == s && len(s) <= 254 && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// isLink says that s is an https address which a header can hold (RFC 8058, section 3.1).
+func isLink(s string) bool {
+	return strings.HasPrefix(s, "https://") && len(s) <= 900 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '<' || r == '>' })
 }
 
 func isASCII(s string) bool {

@@ -41,6 +41,55 @@ func FuzzMessageID(f *testing.F) {
 	})
 }
 
+// The mails of a purchase are one conversation, in which no mail answers itself; and who
+// can unsubscribe can do so by one click (RFC 8058, section 3.1).
+func TestThreadAndUnsubscribe(t *testing.T) {
+	m, err := New(Config{Host: "localhost", Port: 25, TLS: NoTLS, From: netmail.Address{Address: "shop@shop.example"}, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := func(c confirm.Mail) netmail.Header {
+		t.Helper()
+		c.To, c.Text = "ann@example.com", "text"
+		msg, err := m.compose(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var raw bytes.Buffer
+		if _, err := msg.WriteTo(&raw); err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := netmail.ReadMessage(&raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed.Header
+	}
+	address := "https://shop.example/leave-line/1.07-" + strings.Repeat("a", 24) + ".0." + strings.Repeat("b", 26)
+	first := head(confirm.Mail{ID: "mail-link/07-abc/1", Thread: "07-abc"})
+	second := head(confirm.Mail{ID: "mail-receipt/07-abc", Thread: "07-abc", Unsubscribe: address})
+	other, alone := head(confirm.Mail{ID: "mail-link/07-abd/1", Thread: "07-abd"}), head(confirm.Mail{ID: "proof/1"})
+	for _, name := range []string{"References", "In-Reply-To"} {
+		switch of := first.Get(name); {
+		case of != "<thread/07-abc@shop.example>" || of == first.Get("Message-ID") || second.Get(name) != of:
+			t.Errorf("%s: %q and %q", name, of, second.Get(name))
+		case other.Get(name) == of || alone.Get(name) != "":
+			t.Errorf("%s of others: %q, %q", name, other.Get(name), alone.Get(name))
+		}
+	}
+	if got := second.Get("List-Unsubscribe"); got != "<"+address+">" || second.Get("List-Unsubscribe-Post") != "List-Unsubscribe=One-Click" {
+		t.Errorf("unsubscribed at %s by %s", got, second.Get("List-Unsubscribe-Post"))
+	}
+	if _, there := first["List-Unsubscribe"]; there {
+		t.Error("what nobody may unsubscribe from says how to")
+	}
+	for _, bad := range []string{"http://shop.example/x", "https://shop.example/x>, <https://b.example", "https://shop.example/\r\nBcc: b@example.com", "mailto:shop@shop.example", "https://shop.example/é"} {
+		if _, err := m.compose(confirm.Mail{ID: "1", To: "ann@example.com", Text: "text", Unsubscribe: bad}); err == nil || strings.Contains(err.Error(), "shop.example") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
 // FuzzCompose: whatever is in a mail, there is one of each header, the reader is the
 // one who was meant, and the text is the text.
 func FuzzCompose(f *testing.F) {

@@ -75,7 +75,7 @@ func (d *DKIM) Record() string {
 var signed = []string{
 	"From", "To", "Subject", "Date", "Message-ID",
 	"From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
-	"Content-Language", "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post", "Reply-To", "Cc",
+	"Content-Language", "Auto-Submitted", "List-Unsubscribe", "List-Unsubscribe-Post", "Reply-To", "Cc", "In-Reply-To", "References",
 }
 
 // sign adds the signature to a message. Each time it is written it has the same bytes: the

@@ -56,7 +56,8 @@ func TestDKIM(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = m.Send(t.Context(), confirm.Mail{ID: "mail-link/07-abc/1", To: "ann@example.com", Lang: "fr", Subject: "Votre achat: é",
-				Text: "Bonjour,\n\n.une ligne\n" + strings.Repeat("long ", 100), HTML: "<p>Bonjour</p>\n"})
+				Text: "Bonjour,\n\n.une ligne\n" + strings.Repeat("long ", 100), HTML: "<p>Bonjour</p>\n",
+				Thread: "07-abc", Unsubscribe: "https://shop.example/leave-line/" + strings.Repeat("x", 100)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,6 +82,7 @@ func TestDKIM(t *testing.T) {
 			}
 			for from, to := range map[string]string{
 				"Bonjour": "Au revoir", "To: ": "To: <b@example.com>, ", "From: ": "From: Bank <b@b.example>\r\nFrom: ", "Subject: ": "Subject: Re ",
+				"<https://shop.example/leave": "<https://b.example/leave", "One-Click": "Two-Clicks", "In-Reply-To: <": "In-Reply-To: <b", "References: <": "References: <b",
 				"MIME-Version: 1.0\r\n": "MIME-Version: 1.0\r\nReply-To: b@example.com\r\n",
 			} {
 				if changed := strings.Replace(string(raw), from, to, 1); changed == string(raw) || verify([]byte(changed)) == nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync/atomic"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
 	"go.yaml.in/yaml/v3"
@@ -23,33 +24,68 @@ var files embed.FS
 var fallback = language.English
 
 // Languages are those there is a file for, the fallback first, as BCP 47 tags.
-var Languages, bundle = load()
-
-var matcher = func() language.Matcher {
-	tags := make([]language.Tag, len(Languages))
-	for i, l := range Languages {
-		tags[i] = language.MustParse(l)
+var Languages = func() []string {
+	l, err := load(nil)
+	if err != nil {
+		panic(err) // the files are part of the program
 	}
-	return language.NewMatcher(tags)
+	known.Store(l)
+	return l.languages
 }()
 
-func load() ([]string, *i18n.Bundle) {
+// known is what can be read at the moment.
+var known atomic.Pointer[library]
+
+// A library is the words of all languages.
+type library struct {
+	languages []string
+	matcher   language.Matcher
+	all       map[string]Words
+}
+
+// load reads the program's files, and more of them, by their languages.
+func load(more map[string][]byte) (*library, error) {
 	b := i18n.NewBundle(fallback)
 	b.RegisterUnmarshalFunc("yaml", yaml.Unmarshal)
 	entries, err := files.ReadDir(".")
 	if err != nil {
-		panic(err) // the files are part of the program
+		return nil, err
 	}
-	languages := []string{fallback.String()}
+	l := &library{languages: []string{fallback.String()}, all: map[string]Words{}}
 	for _, e := range entries {
 		if _, err := b.LoadMessageFileFS(files, e.Name()); err != nil {
-			panic(fmt.Sprintf("words: %s: %v", e.Name(), err))
+			return nil, fmt.Errorf("words: %s: %w", e.Name(), err)
 		}
-		if lang := strings.TrimSuffix(e.Name(), path.Ext(e.Name())); lang != languages[0] {
-			languages = append(languages, lang)
+		if lang := strings.TrimSuffix(e.Name(), path.Ext(e.Name())); lang != l.languages[0] {
+			l.languages = append(l.languages, lang)
 		}
 	}
-	return languages, b
+	for lang, text := range more {
+		if _, err := b.ParseMessageFileBytes(text, lang+".yaml"); err != nil {
+			return nil, fmt.Errorf("words: %s: %w", lang, err)
+		}
+		l.languages = append(l.languages, lang)
+	}
+	tags := make([]language.Tag, len(l.languages))
+	for i, lang := range l.languages {
+		if tags[i], err = language.Parse(lang); err != nil {
+			return nil, fmt.Errorf("words: %s: %w", lang, err)
+		}
+		l.all[lang] = Words{Lang: lang, say: i18n.NewLocalizer(b, lang)}
+	}
+	l.matcher = language.NewMatcher(tags)
+	return l, nil
+}
+
+// Also adds a language that is no part of the program, by the text of its file, until
+// forget is called: for the tests that prove a language to be one file.
+func Also(lang string, file []byte) (forget func(), err error) {
+	l, err := load(map[string][]byte{lang: file})
+	if err != nil {
+		return nil, err
+	}
+	before := known.Swap(l)
+	return func() { known.Store(before) }, nil
 }
 
 // Words are those of one language.
@@ -70,24 +106,16 @@ func (w Words) Dir() string {
 	return "ltr"
 }
 
-// all are the words of each language, made once.
-var all = func() map[string]Words {
-	m := map[string]Words{}
-	for _, l := range Languages {
-		m[l] = Words{Lang: l, say: i18n.NewLocalizer(bundle, l)}
-	}
-	return m
-}()
-
 // maxPreference bounds what is read of a header, in bytes.
 const maxPreference = 200
 
 // For finds the language that suits a reader best. Each preference is a BCP 47 tag
 // or an Accept-Language header, the first that says something counting most.
 func For(preferences ...string) Words {
-	lang := Languages[0]
+	l := known.Load()
+	lang := l.languages[0]
 	for _, p := range preferences {
-		if w, ok := all[p]; ok {
+		if w, ok := l.all[p]; ok {
 			return w // nothing suits better
 		}
 		if len(p) > maxPreference { // what is cut in two would spoil the rest
@@ -97,12 +125,12 @@ func For(preferences ...string) Words {
 		if err != nil || len(tags) == 0 {
 			continue
 		}
-		if _, i, confidence := matcher.Match(tags...); confidence > language.No {
-			lang = Languages[i]
+		if _, i, confidence := l.matcher.Match(tags...); confidence > language.No {
+			lang = l.languages[i]
 			break
 		}
 	}
-	return all[lang]
+	return l.all[lang]
 }
 
 // Say is a message with its placeholders filled in. Where the message has plurals

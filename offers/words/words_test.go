@@ -17,6 +17,17 @@ import (
 // messages reads a language's file as text: key to message, plurals taken together.
 func messages(t *testing.T, lang string) map[string]string {
 	t.Helper()
+	all := map[string]string{}
+	for key, m := range forms(t, lang) {
+		all[key] = m["other"]
+	}
+	return all
+}
+
+// forms reads a language's file: key to the forms of a message, of which "other" is the
+// only one where it has no plurals.
+func forms(t *testing.T, lang string) map[string]map[string]string {
+	t.Helper()
 	text, err := os.ReadFile(lang + ".yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -25,16 +36,19 @@ func messages(t *testing.T, lang string) map[string]string {
 	if err := yaml.Unmarshal(text, &doc); err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]string{}
+	all := map[string]map[string]string{}
 	var walk func(prefix string, v any)
 	walk = func(prefix string, v any) {
 		m, ok := v.(map[string]any)
 		if !ok {
-			all[prefix] = v.(string)
+			all[prefix] = map[string]string{"other": v.(string)}
 			return
 		}
 		if _, plural := m["other"]; plural {
-			all[prefix] = m["other"].(string)
+			all[prefix] = map[string]string{}
+			for form, text := range m {
+				all[prefix][form] = text.(string)
+			}
 			return
 		}
 		for k, v := range m {

@@ -58,7 +58,6 @@ type want struct {
 
 	total    offers.Money // what was promised by the wish
 	came     int          // how far on the funnel
-	heardAt  time.Time    // when it was first handed to us
 	joinedAt time.Time
 	joined   int  // its place among all that ever joined a line; 0: it never did
 	over     bool // its turn never came
