@@ -48,6 +48,9 @@ func (w *walk) do(step string, actions ...chromedp.Action[chromedp.Void]) {
 func (w *walk) sees(name, css string) {
 	w.t.Helper()
 	w.do("see "+name, chromedp.WaitVisible(chromedp.CSS(css)))
+	if at, err := chromedp.Run(w.page, chromedp.Location()); err != nil || strings.HasPrefix(at, w.d.cfg.PublicURL) { // not those of stand-ins
+		accessible(w.t, w.page, name)
+	}
 	wide, err := chromedp.Run(w.page, chromedp.Evaluate[int](`document.documentElement.scrollWidth`))
 	if err != nil || wide > 390 {
 		w.t.Errorf("%s is %d pixels wide on a phone of 390 (%v)", name, wide, err)
