@@ -206,6 +206,10 @@ var elsewhere = []struct {
 		_, token := w.mailed()
 		return w.ask("GET", "/c/"+token[:len(token)-1], "Accept-Language", lang)
 	}},
+	{"link_away", 403, func(w *world, lang string) *httptest.ResponseRecorder {
+		p, _ := w.mailed()
+		return w.ask("GET", "/c/"+string(p.ID), "Accept-Language", lang)
+	}},
 	{"not_found", 404, func(w *world, lang string) *httptest.ResponseRecorder {
 		return w.ask("GET", "/wp-login.php", "Accept-Language", lang)
 	}},

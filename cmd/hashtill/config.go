@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
@@ -25,6 +26,7 @@ import (
 type Config struct {
 	PublicURL string `yaml:"public_url"`
 	Listen    string `yaml:"listen"`
+	Proxies   string `yaml:"proxies"`
 	Store     string `yaml:"store"`
 	Archive   string `yaml:"archive"`
 	Offers    string `yaml:"offers"`
@@ -300,6 +302,21 @@ func (c Config) times() offers.Times {
 		Grace: c.Times.Grace, Wait: c.Times.Wait}
 }
 
+// proxies are whom X-Forwarded-For is believed.
+func (c Config) proxies() (all []netip.Prefix, err error) {
+	for _, text := range strings.Fields(strings.ReplaceAll(c.Proxies, ",", " ")) {
+		p, err := netip.ParsePrefix(text)
+		if at, addrErr := netip.ParseAddr(text); addrErr == nil {
+			p, err = netip.PrefixFrom(at, at.BitLen()), nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("proxies: %q is no address or network, such as 203.0.113.7 or 10.0.0.0/8", text)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
 // limits are what no buyer goes above.
 func (c Config) limits() (offers.Limits, error) {
 	return readLimits("limits.", c.Limits.Purchase, c.Limits.Day, c.Limits.Month)
@@ -332,6 +349,9 @@ func (c Config) Validate() error {
 	address("x.api_url", c.X.APIURL)
 	address("x.stream_url", c.X.StreamURL)
 	address("stripe.api_url", c.Stripe.APIURL)
+	if _, err := c.proxies(); err != nil {
+		bad("%w", err)
+	}
 	if c.Listen == "" {
 		bad("listen: an address such as localhost:8080 is needed")
 	}

@@ -186,6 +186,9 @@ func open(ctx context.Context, cfg Config, below store.Store, log *slog.Logger, 
 	cc.Wallet, cc.Limits = stripe.NewWallet(till), shop.Limits
 	cc.Terms = confirm.Terms{Version: cfg.Terms.Version, URL: cfg.Terms.URL}
 	cc.BeforeLink = s.bot.UnlessWithdrawn
+	if cc.Proxies, err = cfg.proxies(); err != nil {
+		return nil, err
+	}
 	counter, err := confirm.New(cc)
 	if err != nil {
 		return nil, err
