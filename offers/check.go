@@ -104,7 +104,7 @@ func (s *Shop) checkShard(ctx context.Context, shard int) (map[Finding]Finding, 
 		codes: map[Code]ID{}, counts: map[string]int64{}, sums: map[string]int64{},
 		listed: map[string]ID{}, lists: map[string]bool{},
 	}
-	if err := c.readCounts(ctx, func(n store.Count) { c.counts[n.Key] = n.N }); err != nil {
+	if err := c.shop.scanCounts(ctx, c.shard, "", func(n store.Count) { c.counts[n.Key] = n.N }); err != nil {
 		return nil, err
 	}
 	if err := s.eachOwed(ctx, shard, func(o store.Owed) error { c.effect(o.Effect); return nil }); err != nil {
@@ -232,23 +232,6 @@ func (c *shardCheck) checkLists() {
 // unreadCode stands for the code of a purchase that cannot be read.
 const unreadCode Code = "?"
 
-// readCounts shows the counts of the shard.
-func (c *shardCheck) readCounts(ctx context.Context, see func(store.Count)) error {
-	for cursor := ""; ; {
-		counts, next, err := c.shop.store.ScanCounts(ctx, c.shard, "", cursor, scanPage)
-		if err != nil {
-			return err
-		}
-		for _, n := range counts {
-			see(n)
-		}
-		if next == "" {
-			return nil
-		}
-		cursor = next
-	}
-}
-
 // checkCounts holds the counts to the sums. It reads them again: where a count has
 // changed since it was read before the purchases, nothing can be said.
 func (c *shardCheck) checkCounts(ctx context.Context) error {
@@ -259,7 +242,7 @@ func (c *shardCheck) checkCounts(ctx context.Context) error {
 		}
 	}
 	now := map[string]int64{}
-	if err := c.readCounts(ctx, func(n store.Count) { now[n.Key] = n.N }); err != nil {
+	if err := c.shop.scanCounts(ctx, c.shard, "", func(n store.Count) { now[n.Key] = n.N }); err != nil {
 		return err
 	}
 	keys := slices.AppendSeq(slices.Collect(maps.Keys(now)), maps.Keys(c.sums))
