@@ -277,7 +277,7 @@ var mainFaults = []fault{
 	{"paying/late-charge-made", thePerformer, "if !now.Before(p.Deadline()) {\n\t\t// The outbox", "if p.Deadline().IsZero() {\n\t\t// The outbox", offersTests},
 	{"paying/told-before-it-is-certain", theStep, "s.p.Reason = NotCharged\n", "s.p.Reason = NotCharged\n\ts.tell(NotCharged)\n", offersTests},
 	{"paying/quiet-hours-ignored-at-the-press", theSpending, "return &QuietHoursError{until}", "_ = until", offersTests},
-	{"paying/quiet-hours-ignored-at-the-wish", theShop, "reason, p.QuietUntil = QuietHours, until", "p.QuietUntil = until", offersTests},
+	{"paying/quiet-hours-ignored-at-the-wish", "offers/wish.go", "reason, p.QuietUntil = QuietHours, until", "p.QuietUntil = until", offersTests},
 	{"paying/quiet-hours-end-at-the-first", theQuiet, "return a, b\n", "return a, a\n", offersTests},
 	{"paying/quiet-hours-of-the-machine", theQuiet, "today := now.In(zone)", "today := now.In(zone).UTC()", offersTests},
 	{"paying/quiet-hours-gone-with-a-new-card", "offers/people.go", "renewed.Limits, renewed.Quiet = old.Limits, old.Quiet", "renewed.Limits = old.Limits", offersTests},
