@@ -47,7 +47,9 @@ type Buyer struct {
 	Stopped    time.Time `json:"stopped,omitzero"` // since when nothing is sold or charged to them, and nothing said
 	Frozen     bool      `json:"frozen,omitempty"` // it was stopped here, and no post of theirs takes that back
 	FrozenBy   Freezer   `json:"frozen_by,omitempty"`
-	LeavingAt  time.Time `json:"leaving_at,omitzero"` // since when all of the account is being erased
+	EmailAt    time.Time `json:"email_at,omitzero"`    // when the address was changed last
+	UnfrozenAt time.Time `json:"unfrozen_at,omitzero"` // when a freeze was lifted last
+	LeavingAt  time.Time `json:"leaving_at,omitzero"`  // since when all of the account is being erased
 
 	version int64
 }

@@ -266,6 +266,10 @@ func (c *shardCheck) checkCounts(ctx context.Context) error {
 				c.finds(Miscounted, key, "%d purchases count as waiting, and %d wait: %s", now[key], c.sums[key],
 					either(now[key] > c.sums[key], "who comes is sent to the end of a line that is not there", "who comes may overtake"))
 			}
+		case "waits":
+			if c.placed(key, store.ShardOf(offer)) && !c.blind && now[key] == c.counts[key] && now[key] != c.sums[key] {
+				c.finds(Miscounted, key, "%d units count as waited for by account %s, and %d are", now[key], rest, c.sums[key])
+			}
 		case "funnel", "earned":
 			c.placed(key, store.ShardOf(offer))
 		case "spent":

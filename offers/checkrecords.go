@@ -231,6 +231,7 @@ func (c *shardCheck) purchase(r store.Record, filed, needed elsewhere) {
 	}
 	if p.State == Waiting {
 		c.sums[waitingKey(p.Offer, p.Variant)]++
+		c.sums[waitsKey(p.Offer, p.Buyer)] += int64(p.Quantity)
 		c.lists[lineKey(p)] = true
 	}
 	if !p.PaidAt.IsZero() {

@@ -127,6 +127,7 @@
 //	announced/NETWORK/OFFER/LANG/N  a post of ours about the offer ([Announcement])
 //	line/OFFER/VARIANT/ID     since when the purchase waits for a unit that comes back
 //	waiting/OFFER/VARIANT     count: how many wait
+//	waits/OFFER/ACCOUNT       count: units that one buyer waits for
 //	order/OFFER/ID            when the purchase was paid
 //	funnel/OFFER/STAGE        count: purchases that came so far ([Stage])
 //	earned/OFFER/CUR/DAY      count: what was paid on a day of UTC, less what was paid back

@@ -60,6 +60,7 @@ type Event struct {
 	URL     string // of the bank
 	Amount  Money  // to be refunded
 	N       int    // of the refund; of a RefundAsked: that it is to be, where it matters
+	From    State  // CancelAsked: only from there; "": from wherever it is
 	Text    string // of the operator
 	Country string // of the buyer who has registered, where they have told
 	Who     string // has said so, for the shop's people to read

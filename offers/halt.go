@@ -11,7 +11,8 @@ import (
 )
 
 // A Halt stops all charging at once. No charge begins while it stands, from the moment
-// that [Shop.Halt] has returned; what was on its way to Stripe then may still be taken.
+// that [Shop.Halt] has returned; what was on its way then, or just about to be, may still
+// be taken.
 // Wishes are heard and wait: within seconds no code, no payment and no link goes
 // out. What waits goes on when the halt is lifted, and what has waited for longer than
 // [Times.Answer] expires, and its buyer is told that nothing was charged.
@@ -38,9 +39,21 @@ func (s *Shop) Halt(ctx context.Context, h Halt) error {
 	if err != nil {
 		return err
 	}
-	for shard := range store.Shards {
-		if err := s.setHalt(ctx, shard, value); err != nil {
-			return fmt.Errorf("the shop is halted in %d of %d parts: try again: %w", shard, store.Shards, err)
+	// Shard 0, which tells of it, comes last; and what a Resume that was under way has lifted
+	// behind our back is set again.
+	for missing, rounds := 1, 0; missing > 0; rounds++ {
+		if rounds >= maxRaces {
+			return fmt.Errorf("the shop is halted in part: try again: lost %d races", maxRaces)
+		}
+		missing = 0
+		for shard := store.Shards - 1; shard >= 0; shard-- {
+			set, err := s.setHalt(ctx, shard, value)
+			if err != nil {
+				return fmt.Errorf("the shop is halted in %d of %d parts: try again: %w", store.Shards-1-shard, store.Shards, err)
+			}
+			if set {
+				missing++
+			}
 		}
 	}
 	s.halt.Store(&h)
@@ -50,9 +63,9 @@ func (s *Shop) Halt(ctx context.Context, h Halt) error {
 
 // Resume lifts the halt. It may be called again.
 func (s *Shop) Resume(ctx context.Context) error {
-	for shard := range store.Shards {
-		if err := s.setHalt(ctx, shard, nil); err != nil {
-			return fmt.Errorf("the halt is lifted in %d of %d parts: try again: %w", shard, store.Shards, err)
+	for shard := store.Shards - 1; shard >= 0; shard-- {
+		if _, err := s.setHalt(ctx, shard, nil); err != nil {
+			return fmt.Errorf("the halt is lifted in %d of %d parts: try again: %w", store.Shards-1-shard, store.Shards, err)
 		}
 	}
 	s.halt.Store(nil)
@@ -60,17 +73,18 @@ func (s *Shop) Resume(ctx context.Context) error {
 	return nil
 }
 
-// setHalt writes the record of a shard, or removes it. The first halt stays as it was.
-func (s *Shop) setHalt(ctx context.Context, shard int, value []byte) error {
+// setHalt writes the record of a shard, or removes it, and says whether that changed
+// something. The first halt stays as it was.
+func (s *Shop) setHalt(ctx context.Context, shard int, value []byte) (changed bool, err error) {
 	if value == nil {
-		_, err := s.remove(ctx, shard, haltKey)
-		return err
+		n, err := s.remove(ctx, shard, haltKey)
+		return n > 0, err
 	}
-	err := s.store.Commit(ctx, store.Change{Shard: shard, Put: []store.Put{{Key: haltKey, Value: value}}})
+	err = s.store.Commit(ctx, store.Change{Shard: shard, Put: []store.Put{{Key: haltKey, Value: value}}})
 	if errors.Is(err, store.ErrConflict) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // Halted reads whether the shop is halted; nil: it is not.

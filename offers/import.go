@@ -29,6 +29,7 @@ type OfferChange struct {
 	Fields []string `json:"fields,omitempty"` // those that change
 
 	offer Offer
+	old   int64 // the version of the record that it changes, 0: there was none
 }
 
 // An ImportPlan is what an import is going to do.
@@ -79,13 +80,13 @@ func (s *Shop) PlanImport(ctx context.Context, all []Offer, only bool) (*ImportP
 				plan.Unchanged++
 				continue
 			}
-			change.Does, change.Fields = OfferChanged, fields
+			change.Does, change.Fields, change.old = OfferChanged, fields, old.version
 		}
 		plan.Changes = append(plan.Changes, change)
 	}
 	for _, o := range kept {
 		if only && !ids[o.ID] {
-			plan.Changes = append(plan.Changes, OfferChange{Does: OfferRemoved, Tag: o.Tag, offer: Offer{ID: o.ID, Removed: true}})
+			plan.Changes = append(plan.Changes, OfferChange{Does: OfferRemoved, Tag: o.Tag, offer: Offer{ID: o.ID, Removed: true, Merchant: o.Merchant}, old: o.version})
 		}
 	}
 	return plan, nil
@@ -118,7 +119,7 @@ func changedFields(a, b Offer) ([]string, error) {
 
 // Carry does what an import has planned, and tells progress how many changes are made
 // each time that there are more. Where it fails some are made, and a new import makes the
-// rest. What another has changed since the plan is overwritten.
+// rest. [ErrOfferChanged] says that another has changed or added one of them since the plan.
 func (s *Shop) Carry(ctx context.Context, plan *ImportPlan, progress func(done int)) error {
 	var edits [store.Shards][]offerEdit
 	for _, c := range plan.Changes {
@@ -127,7 +128,7 @@ func (s *Shop) Carry(ctx context.Context, plan *ImportPlan, progress func(done i
 			return err
 		}
 		shard := c.offer.Shard()
-		edits[shard] = append(edits[shard], offerEdit{id: c.offer.ID, value: value, remove: c.offer.Removed})
+		edits[shard] = append(edits[shard], offerEdit{id: c.offer.ID, value: value, remove: c.offer.Removed, guarded: c.old > 0, version: c.old, added: c.old == 0})
 	}
 	var told sync.Mutex
 	done := 0
@@ -157,11 +158,17 @@ func (s *Shop) Carry(ctx context.Context, plan *ImportPlan, progress func(done i
 // Import makes the store's offers those given: all of them are looked at before
 // anything changes. With only, offers that are not among them are removed.
 func (s *Shop) Import(ctx context.Context, all []Offer, only bool) error {
-	plan, err := s.PlanImport(ctx, all, only)
-	if err != nil {
-		return err
+	for range maxRaces {
+		plan, err := s.PlanImport(ctx, all, only)
+		if err != nil {
+			return err
+		}
+		// Where another writes meanwhile it is planned anew: what is given here counts.
+		if err := s.Carry(ctx, plan, func(int) {}); !errors.Is(err, ErrOfferChanged) {
+			return err
+		}
 	}
-	return s.Carry(ctx, plan, func(int) {})
+	return fmt.Errorf("import: lost %d races", maxRaces)
 }
 
 // An offerEdit is what the record of an offer is to be.
@@ -172,6 +179,8 @@ type offerEdit struct {
 
 	guarded bool // it was made from the record of a version, and counts only where that is there
 	version int64
+
+	added bool // there is none, or it was removed
 }
 
 // editsAtOnce fit one commit: each is a record, and an effect for its line.
@@ -191,8 +200,8 @@ func (s *Shop) writeOffers(ctx context.Context, shard int, edits []offerEdit) er
 		c := store.Change{Shard: shard}
 		for i, e := range edits {
 			old := recs[i]
-			if e.guarded && old.Version != e.version {
-				return ErrOfferChanged
+			if e.guarded && old.Version != e.version || e.added && old.Version > 0 && !bytes.Contains(old.Value, []byte(`"removed":true`)) {
+				return fmt.Errorf("offer %s: %w", e.id, ErrOfferChanged)
 			}
 			if bytes.Equal(old.Value, e.value) || e.remove && old.Version == 0 {
 				continue

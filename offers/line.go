@@ -52,6 +52,16 @@ func (e lineEffect) owed(now time.Time) (store.Effect, error) {
 }
 
 func waitingKey(offer, variant string) string { return "waiting/" + offer + "/" + variant }
+func waitsKey(offer string, a Account) string { return "waits/" + offer + "/" + a.String() }
+
+// wishedAt is when the buyer asked. AskedAt is when a unit came back, where one did.
+func (p Purchase) wishedAt() time.Time {
+	if p.TurnAt.IsZero() {
+		return p.AskedAt
+	}
+	return p.LineSince
+}
+
 func linePrefix(offer, variant string) string { return "line/" + offer + "/" + variant + "/" }
 
 func lineKey(p Purchase) string { return linePrefix(p.Offer, p.Variant) + string(p.ID) }
@@ -65,6 +75,7 @@ func line(c *store.Change, before, after Purchase, lined bool, now time.Time) er
 		c.Put = append(c.Put, store.Put{Key: lineKey(after), Value: []byte(after.LineSince.UTC().Format(time.RFC3339Nano))})
 		c.Add = append(c.Add, store.Add{Key: waitingKey(after.Offer, after.Variant), By: 1, Max: store.MaxCount})
 	case leaves:
+		c.Add = append(c.Add, store.Add{Key: waitsKey(after.Offer, after.Buyer), By: -int64(before.Quantity), Max: store.MaxCount})
 		c.Put = append(c.Put, store.Put{Key: lineKey(before), Version: 1})
 		c.Add = append(c.Add, store.Add{Key: waitingKey(after.Offer, after.Variant), By: -1, Max: store.MaxCount})
 	}
@@ -229,7 +240,13 @@ func (s *Shop) serveVariant(ctx context.Context, o Offer, variant string) (raced
 		return false, false, err
 	}
 	free := int64(o.Stock[variant]) - taken[0]
+	now := s.Now()
+	over := o.Closed(now) == OfferClosed
 	err = s.lineOf(ctx, o.ID, variant, func(p Purchase) (bool, error) {
+		if over { // it ended earlier than it was to: who waits was promised nothing
+			_, err := s.moveOn(ctx, p, Event{Kind: UnitBack, Reason: OfferClosed}, nil, now)
+			return true, asRefusal(err)
+		}
 		if free <= 0 || int64(p.Quantity) > free {
 			left = true
 			return free > 0, nil // somebody behind may want less

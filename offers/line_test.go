@@ -592,3 +592,103 @@ func TestOtherTagsAfterAnError(t *testing.T) {
 		t.Error("#Shirt is not known")
 	}
 }
+
+// An account has no more places in a line than it may buy units.
+func TestPlacesOfOneAccount(t *testing.T) {
+	s := scarce(t) // 2 for each buyer
+	s.wish(0, "a")
+	s.settle()
+	var waits []Purchase
+	for _, post := range []string{"b", "c", "d"} {
+		waits = append(waits, s.wish(1, post))
+		s.settle()
+	}
+	s.is(waits[0].ID, Waiting)
+	s.is(waits[1].ID, Waiting)
+	if p := s.is(waits[2].ID, Refused); p.Reason != LimitReached {
+		t.Errorf("refused for %s", p.Reason)
+	}
+	s.sound()
+	if _, err := s.LeaveLine(t.Context(), waits[0].ID, account(1), s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.is(waits[0].ID, Cancelled)
+	s.is(s.wish(1, "e").ID, Waiting)
+	s.settle()
+	s.sound()
+}
+
+// Who leaves a line when their turn has come keeps the turn; a stop that was said while they
+// waited takes it; and a sale that ends early ends its line.
+func TestLineAndItsTurn(t *testing.T) {
+	s := scarce(t)
+	all := s.wishes(3)
+	waited := s.now
+	if _, err := s.Cancel(t.Context(), all[0].ID, account(0), s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(time.Minute)
+	s.settle()
+	if p, err := s.LeaveLine(t.Context(), all[1].ID, account(1), s.now); err != nil || p.State != Coded {
+		t.Fatalf("%s, %v", p.State, err)
+	}
+	if n, err := s.cancelUntil(t.Context(), account(1), waited, s.now); n != 1 || err != nil {
+		t.Errorf("%d cancelled, %v", n, err)
+	}
+	s.settle()
+	s.is(all[2].ID, Coded)
+	late := s.wish(3, "late")
+	s.settle()
+	s.is(late.ID, Waiting)
+	if err := s.EditOffer(t.Context(), "buytee", func(o *Offer) error { o.Closes = s.now; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	if p := s.is(late.ID, Refused); p.Reason != OfferClosed || !slices.Contains(p.Told, OfferClosed) {
+		t.Errorf("%s, told %v", p.Reason, p.Told)
+	}
+	s.is(all[2].ID, Coded)
+	s.sound()
+}
+
+// Nobody's turn comes while the shop is halted, for it could not be told in time.
+func TestHaltedLine(t *testing.T) {
+	s := scarce(t)
+	all := s.wishes(2)
+	if err := s.Halt(t.Context(), Halt{At: s.now, By: "operator"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Cancel(t.Context(), all[0].ID, account(0), s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	s.is(all[1].ID, Waiting)
+	if err := s.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(haltPause)
+	s.settle()
+	s.is(all[1].ID, Coded)
+}
+
+// A halt that meets a resume half-way is whole.
+func TestHaltMeetsAResume(t *testing.T) {
+	s := scarce(t)
+	h := Halt{At: s.now, By: "operator"}
+	if err := s.Halt(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	for shard := range 10 { // a resume died here
+		if _, err := s.setHalt(t.Context(), store.Shards-1-shard, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Halt(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	for shard := range store.Shards {
+		if recs, err := s.st.Get(t.Context(), shard, haltKey); err != nil || recs[0].Version == 0 {
+			t.Errorf("shard %d is not halted, %v", shard, err)
+		}
+	}
+}

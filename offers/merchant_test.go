@@ -119,6 +119,32 @@ func TestStaff(t *testing.T) {
 	if _, err := s.Person(ctx, p.Email); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
+
+	// Who is added again has the second factor that they had, and no session of before.
+	if _, err := s.EditPerson(ctx, "bob@example.com", func(p *Person) error { p.Roles["hats"], p.Factor = Owner, "SECRET"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if link, err = s.AskShift(ctx, "bob@example.com", s.now); err != nil {
+		t.Fatal(err)
+	}
+	if token, err = s.BeginShift(ctx, link, s.now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.EditPerson(ctx, "bob@example.com", func(p *Person) error { clear(p.Roles); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.People(ctx); err != nil || len(all) != 0 {
+		t.Error(all, err)
+	}
+	s.now = s.now.Add(time.Minute)
+	p, err = s.EditPerson(ctx, "bob@example.com", func(p *Person) error { p.Roles["hats"] = Owner; return nil })
+	if err != nil || p.Factor != "SECRET" {
+		t.Error(p, err)
+	}
+	if sh, err := s.Shift(ctx, token, s.now); err != nil || !p.Since.After(sh.Begun()) {
+		t.Error(sh, err)
+	}
+	s.sound()
 }
 
 func TestDeeds(t *testing.T) {

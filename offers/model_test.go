@@ -29,6 +29,7 @@ var notModelled = map[string]string{
 	"WishHeard when on a page, signed in":                 "it is a wish and an echo in one",
 
 	"CodeEchoed when it cannot be had": "of lines and late holds",
+	"CancelAsked when it has moved on": "of lines: who waits owes nothing",
 	"Noted":                            "a text, which decides nothing",
 }
 

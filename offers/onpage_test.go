@@ -1,6 +1,9 @@
 package offers
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func (s *shop) asksOnPage(n int, nonce string) Purchase {
 	s.t.Helper()
@@ -47,4 +50,18 @@ func TestWishOnAPage(t *testing.T) {
 	// Strangers sign up first.
 	_, err := s.Wish(t.Context(), Wish{Post: "page-c", Account: Account{"x", "99"}, Offer: "buytee", OnPage: true}, s.now)
 	wantRefusal(t, err, NotRegistered)
+}
+
+// Nothing is bought on a page for a while after the address was changed: whoever sits at a
+// browser that was left open would confirm to themselves.
+func TestNewAddress(t *testing.T) {
+	s := scarce(t)
+	if err := s.SetEmail(t.Context(), account(0), "thief@example.com", s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.now = s.now.Add(AddressRest - time.Second)
+	_, err := s.Wish(t.Context(), Wish{Post: "page-a", Account: account(0), Offer: "buytee", OnPage: true}, s.now)
+	wantRefusal(t, err, AddressNew)
+	s.now = s.now.Add(time.Second)
+	s.asksOnPage(0, "b")
 }

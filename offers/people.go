@@ -62,6 +62,7 @@ func (s *Shop) Register(ctx context.Context, b Buyer, now time.Time) error {
 	return s.editBuyer(ctx, b.Account, resumeWishes, now, func(old *Buyer) bool {
 		renewed := b
 		renewed.Registered, renewed.version = now, old.version
+		renewed.EmailAt, renewed.UnfrozenAt = old.EmailAt, old.UnfrozenAt
 		renewed.Stopped, renewed.Frozen, renewed.FrozenBy, renewed.LeavingAt = old.Stopped, old.Frozen, old.FrozenBy, old.LeavingAt
 		renewed.Limits, renewed.Quiet = old.Limits, old.Quiet
 		if b.Terms == (Consent{}) {
@@ -128,6 +129,9 @@ func (s *Shop) Unfreeze(ctx context.Context, a Account, by Freezer, now time.Tim
 		if no || b.Stopped.IsZero() {
 			return false
 		}
+		if b.Frozen {
+			b.UnfrozenAt = now
+		}
 		b.Stopped, b.Frozen, b.FrozenBy = time.Time{}, false, ""
 		return true
 	})
@@ -161,9 +165,22 @@ func (s *Shop) SetEmail(ctx context.Context, a Account, e Email, now time.Time) 
 		if !ValidEmail(e) {
 			return &Refusal{EmailInvalid}
 		}
+		if b.Email != "" && b.Email != e {
+			b.EmailAt = now
+		}
 		b.Email = e
 		return nil
 	})
+}
+
+// AddressRest is for how long after a change of a buyer's address nothing is bought on
+// pages, and nothing is lifted there: whoever sits at a browser that was left open could
+// change it, and then confirm to themselves. What is asked for by posts goes on.
+const AddressRest = 72 * time.Hour
+
+// AddressIsNew says that the buyer's address was changed so lately.
+func (b Buyer) AddressIsNew(now time.Time) bool {
+	return !b.EmailAt.IsZero() && now.Sub(b.EmailAt) < AddressRest
 }
 
 // SetHandle notes that an account goes by another handle now.

@@ -103,6 +103,9 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	case string(Heed):
 		return s.performHeed(ctx, l)
 	case serveLine:
+		if s.halted() { // whose turn came now could not be told in time
+			return s.putOff(ctx, l, s.Now().Add(haltPause), "the shop is halted")
+		}
 		return s.performLine(ctx, l)
 	}
 	e := Effect{Kind: EffectKind(l.Kind)}
@@ -276,7 +279,7 @@ func (s *Shop) enrolled(ctx context.Context, p Purchase) (Event, error) {
 	switch {
 	case err != nil:
 		return Event{}, err
-	case !b.Stopped.IsZero() && !p.AskedAt.After(b.Stopped):
+	case !b.Stopped.IsZero() && !p.wishedAt().After(b.Stopped):
 		return Event{Kind: CancelAsked, By: p.Buyer}, nil // the stop came before this purchase was filed
 	case p.State != Invited || !b.Known():
 		return Event{Kind: EffectDone}, nil

@@ -120,6 +120,7 @@ const (
 	OnWaitlist     Reason = "on_waitlist"  // sold out, and the buyer waits for a unit that comes back
 	WaitOver       Reason = "wait_over"    // none came back in time
 	CountryNeeded  Reason = "country_needed"
+	AddressNew     Reason = "address_new"    // it was changed too lately for that
 	NotSoldThere   Reason = "not_sold_there" // in the buyer's country
 )
 

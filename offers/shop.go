@@ -195,6 +195,12 @@ func (s *Shop) PurchaseOfCode(ctx context.Context, c Code) (Purchase, error) {
 	return s.Purchase(ctx, id)
 }
 
+// LeaveLine takes back a purchase that waits for a unit, for the account that made it. Where
+// its turn has come it stays as it is.
+func (s *Shop) LeaveLine(ctx context.Context, id ID, by Account, now time.Time) (Purchase, error) {
+	return s.move(ctx, id, Event{Kind: CancelAsked, By: by, From: Waiting}, nil, now)
+}
+
 // CancelCode takes back the purchase that a code belongs to.
 func (s *Shop) CancelCode(ctx context.Context, c Code, by Account, now time.Time) (Purchase, error) {
 	id, err := s.byCode(ctx, c)
@@ -219,7 +225,7 @@ func (s *Shop) CancelWish(ctx context.Context, a Account, post string, now time.
 }
 
 func (s *Shop) cancelUntil(ctx context.Context, a Account, until, now time.Time) (int, error) {
-	return s.cancelEach(ctx, a, now, func(p Purchase) bool { return !p.AskedAt.After(until) })
+	return s.cancelEach(ctx, a, now, func(p Purchase) bool { return !p.wishedAt().After(until) })
 }
 
 func (s *Shop) cancelEach(ctx context.Context, a Account, now time.Time, which func(Purchase) bool) (int, error) {
@@ -385,6 +391,8 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 		case !errors.As(err, &guard):
 			s.recent.forget()
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
+		case guard.Err == store.ErrBound && strings.HasPrefix(guard.Key, "waits/"):
+			ev.Reason = LimitReached
 		case guard.Err == store.ErrBound && after.Held <= before.Held:
 			// Less was counted than is given back: somebody has to look.
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
@@ -470,6 +478,14 @@ func (s *Shop) change(ctx context.Context, before Purchase, after *Purchase, owe
 		after.version = before.version + 1
 	}
 	codePost(&c, before, *after)
+	if after.State == Waiting && before.State != Waiting {
+		o, err := s.offer(ctx, after.Offer)
+		if err != nil {
+			return c, err
+		}
+		// Places are as many as units can be bought: nobody waits in the place of others.
+		c.Add = append(c.Add, store.Add{Key: waitsKey(after.Offer, after.Buyer), By: int64(after.Quantity), Max: int64(o.PerBuyer)})
+	}
 	if err := line(&c, before, *after, lined, s.Now()); err != nil {
 		return c, err
 	}

@@ -71,13 +71,20 @@ func staffKey(e Email) string {
 
 // Person finds who signs in with an address. ErrNotFound says that nobody does.
 func (s *Shop) Person(ctx context.Context, e Email) (Person, error) {
+	p, err := s.person(ctx, e)
+	if err == nil && len(p.Roles) == 0 {
+		return Person{}, fmt.Errorf("person: %w", ErrNotFound)
+	}
+	return p, err
+}
+
+// person is who is known by an address, even where they may do nothing (any more); the zero
+// Person where nobody is.
+func (s *Shop) person(ctx context.Context, e Email) (Person, error) {
 	key := staffKey(e)
 	recs, err := s.store.Get(ctx, store.ShardOf(key), key)
-	if err != nil {
+	if err != nil || recs[0].Version == 0 {
 		return Person{}, err
-	}
-	if recs[0].Version == 0 {
-		return Person{}, fmt.Errorf("person: %w", ErrNotFound)
 	}
 	return readPerson(recs[0])
 }
@@ -95,7 +102,7 @@ func readPerson(r store.Record) (Person, error) {
 func (s *Shop) People(ctx context.Context) (all []Person, err error) {
 	for shard := range store.Shards {
 		err := s.scan(ctx, shard, "staff/", func(r store.Record) error {
-			if p, err := readPerson(r); err == nil { // Check finds what cannot be read
+			if p, err := readPerson(r); err == nil && len(p.Roles) > 0 { // Check finds what cannot be read
 				all = append(all, p)
 			}
 			return nil
@@ -109,19 +116,21 @@ func (s *Shop) People(ctx context.Context) (all []Person, err error) {
 }
 
 // EditPerson changes a person, or adds one where there is none. One without any role is
-// removed, and their sessions lead nowhere.
+// none any more, and their sessions lead nowhere, whoever adds them again. Their second
+// factor is kept: who has nothing but the mailbox cannot set up another.
 func (s *Shop) EditPerson(ctx context.Context, e Email, edit func(*Person) error) (Person, error) {
 	if !ValidEmail(e) {
 		return Person{}, fmt.Errorf("%w: not an e-mail address", ErrInvalid)
 	}
 	key := staffKey(e)
 	for range maxRaces {
-		p, err := s.Person(ctx, e)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		p, err := s.person(ctx, e)
+		if err != nil {
 			return Person{}, err
 		}
-		if err != nil {
-			p = Person{Email: e, Since: s.Now()}
+		p.Email = e
+		if len(p.Roles) == 0 {
+			p.Since = s.Now()
 		}
 		roles := map[string]Role{}
 		for merchant, r := range p.Roles {
@@ -137,7 +146,7 @@ func (s *Shop) EditPerson(ctx context.Context, e Email, edit func(*Person) error
 			}
 		}
 		put := store.Put{Key: key, Version: p.version}
-		if len(p.Roles) > 0 {
+		if len(p.Roles) > 0 || p.Factor != "" {
 			if put.Value, err = json.Marshal(p); err != nil {
 				return Person{}, err
 			}
@@ -178,6 +187,9 @@ type Shift struct {
 
 	version int64
 }
+
+// Begun is when somebody signed in by it.
+func (sh Shift) Begun() time.Time { return sh.Until.Add(-shiftTime) }
 
 // How long a shift lasts, and the link that begins one.
 const (

@@ -55,6 +55,7 @@ var (
 	holds       = &guard{"units are held", func(s *step) bool { return s.p.Held > 0 }}
 	sold        = &guard{"it is sold out, and there is a line", func(s *step) bool { return s.ev.Reason == SoldOut && s.waits() }}
 	noRoom      = &guard{"it is still sold out", func(s *step) bool { return s.ev.Reason == SoldOut }}
+	movedOn     = &guard{"it has moved on", func(s *step) bool { return s.ev.From != New && s.ev.From != s.p.State }}
 	onPage      = &guard{"on a page, signed in", func(s *step) bool { return s.ev.Wish.OnPage }}
 	echoedOnce  = &guard{"its code was repeated before", func(s *step) bool { return s.p.Echo != "" }}
 	inGrace     = &guard{"within the grace", func(s *step) bool { return s.p.Revocable(s.now) }}
@@ -147,6 +148,7 @@ var table = []row{
 	{from: in(Mailed, Declined, Confirmed, Challenged), on: IntentVoided, to: Refused, do: (*step).cardUnusable}, // by hand, at Stripe
 
 	{from: States, on: CancelAsked, when: someoneElse, refuse: NotYourCode},
+	{from: States, on: CancelAsked, when: movedOn},
 	{from: in(Invited, Waiting), on: CancelAsked, to: Cancelled},
 	{from: in(Asked, Coded), on: CancelAsked, to: Cancelled, do: (*step).release},
 	{from: in(Echoed, Mailed, Declined, Challenged), on: CancelAsked, to: Cancelled, do: (*step).void},

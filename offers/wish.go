@@ -40,6 +40,9 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 	}
 	if w.OnPage {
 		w.ByMail = true
+		if b.AddressIsNew(now) {
+			return Purchase{}, &Refusal{AddressNew}
+		}
 	}
 	if w.ByMail && !b.Known() {
 		return Purchase{}, &Refusal{NotRegistered}

@@ -36,7 +36,8 @@ func (s *system) openDesk(mailer confirm.Mailer) (err error) {
 		Handler:           s.traces.handler("desk", mux),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       20 * time.Second,
-		IdleTimeout:       2 * time.Minute, // no WriteTimeout: a page that moves is written to for long, and sets its own
+		WriteTimeout:      40 * time.Second, // a page that moves, and a large file, set their own again and again
+		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          s.pages.ErrorLog,
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,11 +24,13 @@ func serveDNS(t *testing.T, records map[string]string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	records = maps.Clone(records)
 	ended := make(chan struct{})
 	t.Cleanup(func() { conn.Close(); <-ended })
 	go func() {
 		defer close(ended)
-		for buf := make([]byte, 1500); ; {
+		for {
+			buf := make([]byte, 1500)
 			n, from, err := conn.ReadFrom(buf)
 			if err != nil {
 				return
