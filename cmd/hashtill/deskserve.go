@@ -20,8 +20,13 @@ import (
 
 // openDesk makes the desk, and listens for it.
 func (s *system) openDesk(mailer confirm.Mailer) (err error) {
+	proxies, err := s.cfg.proxies()
+	if err != nil {
+		return err
+	}
 	d, err := desk.New(desk.Config{
-		Shop: s.shop, Mailer: mailer, URL: s.cfg.Desk.URL, Pages: s.cfg.PublicURL, Log: s.log, Now: s.now,
+		Proxies: proxies,
+		Shop:    s.shop, Mailer: mailer, URL: s.cfg.Desk.URL, Pages: s.cfg.PublicURL, Log: s.log, Now: s.now,
 		Followed: s.bot.Follow, Announce: s.announceEverywhere, States: s.states,
 	})
 	if err != nil {

@@ -9,13 +9,13 @@
 package api
 
 import (
-	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -35,15 +35,17 @@ type API struct {
 	Log      *slog.Logger
 	Followed func() // called when stock was changed; nil: nobody is
 
-	mu     sync.Mutex
-	budget map[string]*rate.Limiter // by token
+	mu      sync.Mutex
+	budget  map[string]*rate.Limiter // by merchant
+	sellers sync.Map                 // whose a removed offer was, by id
 }
 
-// What a token may ask: so many requests a second, and so many at once.
+// What a merchant's machines may ask together: so many requests a second, and so many at
+// once. More tokens are not more.
 const (
-	perSecond = 10
-	burst     = 50
-	maxTokens = 10_000 // whose budgets are remembered
+	perSecond    = 10
+	burst        = 50
+	maxMerchants = 10_000 // whose budgets are remembered
 )
 
 // Bounds of a request and an answer.
@@ -169,7 +171,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, rt route) (any, err
 	if err != nil {
 		return nil, err
 	}
-	if wait := a.wait(t.ID); wait > 0 {
+	if wait := a.wait(m.ID); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		return nil, errTooMany
 	}
@@ -179,17 +181,17 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, rt route) (any, err
 	return rt.do(&call{a, w, r, m, t})
 }
 
-// wait is how long a token has to wait before its next request.
-func (a *API) wait(token string) time.Duration {
+// wait is how long the machines of a merchant have to wait before the next request.
+func (a *API) wait(merchant string) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.budget == nil || len(a.budget) >= maxTokens {
+	if a.budget == nil || len(a.budget) >= maxMerchants {
 		a.budget = map[string]*rate.Limiter{}
 	}
-	l := a.budget[token]
+	l := a.budget[merchant]
 	if l == nil {
 		l = rate.NewLimiter(perSecond, burst)
-		a.budget[token] = l
+		a.budget[merchant] = l
 	}
 	now := a.Now()
 	if l.AllowN(now, 1) {
@@ -214,215 +216,6 @@ func (c *call) read(into any) error {
 // writes writes down what is about to be done.
 func (c *call) writes(what, of, more string) error {
 	return c.Shop.Write(c.r.Context(), offers.Deed{At: c.Now(), Who: "token " + c.token.Name, Merchant: c.merchant.ID, What: what, Of: of, More: more})
-}
-
-// Money is an amount in the minor unit of its currency.
-type Money struct {
-	Minor    int64  `json:"minor"`
-	Currency string `json:"currency"`
-}
-
-func money(m offers.Money) Money { return Money{m.Minor, m.Currency} }
-
-// An Order is a purchase that was paid, as machines read it.
-type Order struct {
-	ID          string     `json:"id"`
-	State       string     `json:"state"` // paid or refunded
-	Offer       string     `json:"offer"`
-	Title       string     `json:"title"`
-	Variant     string     `json:"variant,omitempty"`
-	Quantity    int        `json:"quantity"`
-	Total       Money      `json:"total"`
-	Delivery    *Money     `json:"delivery,omitempty"` // part of the total
-	Tax         *Money     `json:"tax,omitempty"`      // part of the total
-	Network     string     `json:"network"`
-	Account     string     `json:"account"` // the buyer's number there
-	Handle      string     `json:"handle"`  // at the time of the wish
-	Address     string     `json:"address,omitempty"`
-	Country     string     `json:"country,omitempty"`
-	PaidAt      time.Time  `json:"paid_at"`
-	ShippedAt   *time.Time `json:"shipped_at,omitempty"`
-	Tracking    string     `json:"tracking,omitempty"`
-	WithdrawnAt *time.Time `json:"withdrawn_at,omitempty"`
-	Refunded    *Money     `json:"refunded,omitempty"` // so far
-	Disputed    bool       `json:"disputed,omitempty"`
-}
-
-// order is a purchase as machines read it. b is its buyer, where it is to be sent.
-func order(p offers.Purchase, b offers.Buyer) Order {
-	o := Order{
-		ID: string(p.ID), State: string(p.State), Offer: p.Offer, Title: p.Title, Variant: p.Variant, Quantity: p.Quantity,
-		Total: money(p.Total), Network: p.Buyer.Network, Account: p.Buyer.ID, Handle: p.Handle,
-		PaidAt: p.PaidAt.UTC(), ShippedAt: at(p.ShippedAt), Tracking: p.Tracking, WithdrawnAt: at(p.WithdrawnAt), Disputed: p.Disputed(),
-	}
-	if !p.Digital {
-		o.Address, o.Country = b.Address, b.Country
-	}
-	part := func(m offers.Money) *Money {
-		if m.Minor == 0 {
-			return nil
-		}
-		amount := money(m)
-		return &amount
-	}
-	made, _ := p.PaidBack()
-	o.Delivery, o.Tax, o.Refunded = part(p.Delivery), part(p.Tax.Included(p.Total)), part(made)
-	return o
-}
-
-func at(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}
-
-// own are the merchant's offers.
-func (c *call) own() (all []offers.Offer) {
-	for _, o := range c.Shop.Offers() {
-		if o.Merchant == c.merchant.ID {
-			all = append(all, o)
-		}
-	}
-	return all
-}
-
-// orders are the merchant's, the newest first, from a cursor on.
-func (c *call) orders() (any, error) {
-	q := c.r.URL.Query()
-	most := pageSize
-	if text := q.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxPage {
-			return nil, bad("limit: between 1 and %d", maxPage)
-		}
-		most = n
-	}
-	var since time.Time
-	if text := q.Get("since"); text != "" {
-		var err error
-		if since, err = time.Parse(time.RFC3339, text); err != nil {
-			return nil, bad("since: a time such as 2026-11-21T20:00:00Z")
-		}
-	}
-	var all []offers.Order
-	for _, o := range c.own() {
-		if only := q.Get("offer"); only != "" && o.ID != offers.TagKey(only) {
-			continue
-		}
-		orders, err := c.Shop.Orders(c.r.Context(), o.ID)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, orders...)
-	}
-	slices.SortFunc(all, func(a, b offers.Order) int { return cmp.Or(b.PaidAt.Compare(a.PaidAt), cmp.Compare(b.ID, a.ID)) })
-	if cursor := q.Get("cursor"); cursor != "" { // the last one of the page before
-		when, id, ok := strings.Cut(cursor, "~")
-		last, err := time.Parse(time.RFC3339, when)
-		if !ok || err != nil {
-			return nil, bad("cursor: what the page before has said in next")
-		}
-		all = slices.DeleteFunc(all, func(o offers.Order) bool {
-			return o.PaidAt.After(last) || o.PaidAt.Equal(last) && string(o.ID) >= id
-		})
-	}
-	page := struct {
-		Orders []Order `json:"orders"`
-		Next   string  `json:"next,omitempty"`
-	}{Orders: []Order{}}
-	for i, o := range all {
-		if o.PaidAt.Before(since) {
-			break
-		}
-		if len(page.Orders) == most {
-			page.Next = all[i-1].PaidAt.UTC().Format(time.RFC3339) + "~" + string(all[i-1].ID)
-			break
-		}
-		p, err := c.Shop.Purchase(c.r.Context(), o.ID)
-		if errors.Is(err, offers.ErrNotFound) {
-			continue // it has left this moment
-		}
-		if err != nil {
-			return nil, err
-		}
-		if p.Merchant != c.merchant.ID {
-			continue // of an offer that was another's then
-		}
-		b, err := c.Shop.Buyer(c.r.Context(), p.Buyer)
-		if err != nil {
-			return nil, err
-		}
-		page.Orders = append(page.Orders, order(p, b))
-	}
-	return page, nil
-}
-
-// find is the order that the path names, if it is the merchant's.
-func (c *call) find() (offers.Purchase, error) {
-	id, ok := offers.ParseID(c.r.PathValue("id"))
-	if !ok {
-		return offers.Purchase{}, errNotThere
-	}
-	p, err := c.Shop.Purchase(c.r.Context(), id)
-	if err == nil && (p.Merchant != c.merchant.ID || p.PaidAt.IsZero()) {
-		err = errNotThere
-	}
-	return p, err
-}
-
-func (c *call) shown(p offers.Purchase) (any, error) {
-	b, err := c.Shop.Buyer(c.r.Context(), p.Buyer)
-	return order(p, b), err
-}
-
-func (c *call) order() (any, error) {
-	p, err := c.find()
-	if err != nil {
-		return nil, err
-	}
-	return c.shown(p)
-}
-
-func (c *call) ship() (any, error) {
-	var body struct {
-		Tracking string `json:"tracking"`
-	}
-	if err := c.read(&body); err != nil {
-		return nil, err
-	}
-	p, err := c.find()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.writes("ship", string(p.ID), body.Tracking); err != nil {
-		return nil, err
-	}
-	if p, err = c.Shop.Ship(c.r.Context(), p.ID, body.Tracking, c.Now()); err != nil {
-		return nil, err
-	}
-	return c.shown(p)
-}
-
-func (c *call) note() (any, error) {
-	var body struct {
-		Text string `json:"text"`
-	}
-	if err := c.read(&body); err != nil {
-		return nil, err
-	}
-	if body.Text == "" {
-		return nil, bad("text: is needed")
-	}
-	p, err := c.find()
-	if err != nil {
-		return nil, err
-	}
-	if p, err = c.Shop.Note(c.r.Context(), p.ID, "token "+c.token.Name, body.Text, c.Now()); err != nil {
-		return nil, err
-	}
-	return c.shown(p)
 }
 
 // An Offer is what is for sale, as machines read it.
@@ -500,14 +293,7 @@ func (c *call) stock() (any, error) {
 	if err := c.read(&body); err != nil {
 		return nil, err
 	}
-	o, err := c.mine()
-	if err != nil {
-		return nil, err
-	}
-	if err := c.writes("stock", o.ID, fmt.Sprint(body)); err != nil {
-		return nil, err
-	}
-	err = c.Shop.EditOffer(c.r.Context(), o.ID, func(o *offers.Offer) error {
+	set := func(o *offers.Offer) error {
 		if o.Merchant != c.merchant.ID {
 			return errNotThere
 		}
@@ -515,14 +301,35 @@ func (c *call) stock() (any, error) {
 			if _, ok := o.Stock[name]; !ok {
 				return bad("there is no variant %q", name)
 			}
-			if n == -1 {
+			switch {
+			case n < -1:
+				return bad("there cannot be %d", n)
+			case n == -1:
 				n = offers.Unlimited
 			}
 			o.Stock[name] = n
 		}
 		return nil
-	})
+	}
+	if _, err := c.Shop.Refresh(c.r.Context()); err != nil { // another process may have changed it
+		return nil, err
+	}
+	o, err := c.mine()
 	if err != nil {
+		return nil, err
+	}
+	before := o.Stock
+	o.Stock = maps.Clone(before)
+	if err := set(&o); err != nil {
+		return nil, err
+	}
+	if maps.Equal(o.Stock, before) {
+		return c.stocked(o)
+	}
+	if err := c.writes("stock", o.ID, fmt.Sprint(body)); err != nil {
+		return nil, err
+	}
+	if err := c.Shop.EditOffer(c.r.Context(), o.ID, set); err != nil {
 		return nil, err
 	}
 	if _, err := c.Shop.Refresh(c.r.Context()); err != nil {

@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,7 +191,7 @@ func TestOrders(t *testing.T) {
 		t.Errorf("an order tells %s", text)
 	}
 	deeds, err := s.Deeds(t.Context(), "records", 9)
-	if err != nil || len(deeds) != 2 || deeds[0].Who != "token till" || deeds[0].What != "ship" {
+	if err != nil || len(deeds) != 2 || deeds[0].Who != "token till" || deeds[0].What != "ship" || deeds[0].More != "" {
 		t.Error(deeds, err)
 	}
 }
@@ -205,6 +207,12 @@ func TestStock(t *testing.T) {
 		if code, o := s.ask(token, "PUT", "/api/v1/offers/buyhats/stock", body); code != want {
 			t.Errorf("%s: %d %v", body, code, o)
 		}
+	}
+	if code, o := s.ask(token, "PUT", "/api/v1/offers/buyhats/stock", `{"": 40}`); code != 200 || fmt.Sprint(o["stock"]) != "map[:map[stock:40 taken:1]]" {
+		t.Error(code, o)
+	}
+	if deeds, err := s.Deeds(t.Context(), "hats", 9); err != nil || len(deeds) != 1 {
+		t.Error("what changed nothing was written down", deeds, err)
 	}
 	if o, _ := s.OfferByTag("buyhats"); o.Stock[""] != 40 {
 		t.Errorf("stock %v", o.Stock)
@@ -294,9 +302,9 @@ func TestDescription(t *testing.T) {
 
 func TestTooMany(t *testing.T) {
 	s := newShop(t)
-	token := s.token("hats", offers.ReadStock)
+	token, another := s.token("hats", offers.ReadStock), s.token("hats", offers.ReadStock)
 	for n := range 60 {
-		code, _ := s.ask(token, "GET", "/api/v1/offers", "")
+		code, _ := s.ask([]string{token, another}[n%2], "GET", "/api/v1/offers", "")
 		if want := map[bool]int{true: 200, false: 429}[n < 50]; code != want {
 			t.Fatalf("request %d: %d, want %d", n, code, want)
 		}
@@ -407,5 +415,74 @@ func TestInside(t *testing.T) {
 	}
 	if err := teller.Control("93.184.215.14:443"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Of several machines, one that fails is not forgotten because another is gone; and each
+// is told while the others take their time.
+func TestHooksTogether(t *testing.T) {
+	s := newShop(t)
+	var tries atomic.Int32
+	met := make(chan struct{})
+	meet := sync.OnceFunc(func() { close(met) })
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tries.Add(1) == 1 {
+			select { // the other is told before this one has answered
+			case <-met:
+			case <-r.Context().Done():
+				t.Error("the machines are told one after the other")
+			}
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer failing.Close()
+	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		meet()
+		w.WriteHeader(http.StatusGone)
+	}))
+	defer gone.Close()
+	for _, address := range []string{failing.URL, gone.URL} {
+		_, err := s.AddHook(t.Context(), "records", address, []string{offers.ToldPaid})
+		s.must(err)
+	}
+	s.sells("records")
+	if m, err := s.Merchant(t.Context(), "records"); err != nil || len(m.Hooks) != 1 || m.Hooks[0].URL != failing.URL {
+		t.Error(m.Hooks, err)
+	}
+	s.now = s.now.Add(time.Hour)
+	s.settle()
+	if n := tries.Load(); n != 2 {
+		t.Errorf("the machine that fails was tried %d times", n)
+	}
+}
+
+// What is not https is told nothing.
+func TestPlain(t *testing.T) {
+	s := newShop(t)
+	teller := &api.Teller{Shop: s.Shop, Now: func() time.Time { return s.now }, Log: slog.New(slog.NewTextHandler(&s.log, nil))}
+	teller.Register()
+	_, err := s.AddHook(t.Context(), "records", "http://shop.example.com/h", nil)
+	s.must(err)
+	s.sells("records")
+	if !strings.Contains(s.log.String(), "is not an https address") {
+		t.Error(s.log.String())
+	}
+}
+
+// Orders stay when their offer is removed.
+func TestOrdersOfRemovedOffer(t *testing.T) {
+	s := newShop(t)
+	p := s.sells("records")
+	token, other := s.token("records", offers.ReadOrders), s.token("hats", offers.ReadOrders)
+	s.must(s.RemoveOffer(t.Context(), "buyrecords"))
+	_, err := s.Refresh(t.Context())
+	s.must(err)
+	for _, path := range []string{"/api/v1/orders", "/api/v1/orders?offer=BuyRecords"} {
+		if code, page := s.ask(token, "GET", path, ""); code != 200 || !strings.Contains(fmt.Sprint(page), string(p.ID)) {
+			t.Error(path, code, page)
+		}
+		if code, page := s.ask(other, "GET", path, ""); code != 200 || len(page["orders"].([]any)) != 0 {
+			t.Error(path, "by another merchant:", code, page)
+		}
 	}
 }

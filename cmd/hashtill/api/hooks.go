@@ -14,8 +14,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,24 +41,30 @@ type Teller struct {
 }
 
 const (
-	tellTime = 10 * time.Second   // one try
-	tellFor  = 3 * 24 * time.Hour // how long it is tried
-	maxReply = 4 << 10            // bytes of an answer that are read
+	tellTime  = 10 * time.Second   // one try
+	tellFor   = 3 * 24 * time.Hour // how long it is tried
+	maxReply  = 4 << 10            // bytes of an answer that are read
+	maxAtOnce = 20                 // hooks of one effect that are told at once
 )
 
 // Register has the teller perform what the shop owes.
 func (t *Teller) Register() {
+	// No proxy: control would look at its address instead of the machine's.
 	dial := &net.Dialer{Timeout: tellTime / 2, Control: t.control}
 	t.client = http.Client{
 		Timeout:       tellTime,
-		Transport:     &http.Transport{DialContext: dial.DialContext, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute, Proxy: http.ProxyFromEnvironment},
+		Transport:     &http.Transport{DialContext: dial.DialContext, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	t.Shop.On(offers.TellMerchant, t.tell)
 }
 
-// errInside: an address that nobody outside may have us ask.
-var errInside = errors.New("is not an address of the internet")
+// errInside: an address that nobody outside may have us ask. errPlain: one that everybody
+// on the way would read along with.
+var (
+	errInside = errors.New("is not an address of the internet")
+	errPlain  = errors.New("is not an https address")
+)
 
 // control looks at the address itself, after its name was resolved.
 func (t *Teller) control(_, address string, _ syscall.RawConn) error {
@@ -94,17 +102,20 @@ func (t *Teller) tell(ctx context.Context, j offers.Job) (offers.Event, error) {
 	if err != nil {
 		return done, err
 	}
-	var failed error
-	for _, h := range m.Hooks {
-		if !h.Wants(j.Effect.What) || h.Since.After(happened(j.Purchase, j.Effect.What)) {
+	hooks := slices.DeleteFunc(slices.Clone(m.Hooks), func(h offers.Hook) bool {
+		return !h.Wants(j.Effect.What) || h.Since.After(happened(j.Purchase, j.Effect.What))
+	})
+	var failed error // the first that did
+	for i, err := range t.postAll(ctx, hooks, j.Effect.ID(), body) {
+		if err == nil {
 			continue
 		}
-		if err := t.post(ctx, h, j.Effect.ID()+"/"+h.ID, body); err != nil {
+		t.Log.Info("a merchant's machine was not told", "purchase", string(j.Purchase.ID), "merchant", m.ID, "hook", hooks[i].ID, "why", why(err))
+		if errors.Is(err, errGone) {
+			err = t.Shop.RemoveHook(ctx, m.ID, hooks[i].ID)
+		}
+		if failed == nil {
 			failed = err
-			t.Log.Info("a merchant's machine was not told", "purchase", string(j.Purchase.ID), "merchant", m.ID, "hook", h.ID, "why", why(err))
-			if errors.Is(err, errGone) {
-				failed = t.Shop.RemoveHook(ctx, m.ID, h.ID)
-			}
 		}
 	}
 	if failed != nil && t.Now().Sub(happened(j.Purchase, j.Effect.What)) > tellFor {
@@ -126,7 +137,11 @@ func happened(p offers.Purchase, what string) time.Time {
 		return p.WithdrawnAt
 	case offers.ToldRefunded:
 		if n := len(p.Refunds); n > 0 {
-			return p.Refunds[n-1].AskedAt
+			last := p.Refunds[n-1]
+			if !last.MadeAt.IsZero() {
+				return last.MadeAt
+			}
+			return last.AskedAt
 		}
 	}
 	return p.PaidAt
@@ -141,6 +156,8 @@ func why(err error) string {
 	switch {
 	case errors.Is(err, errInside):
 		return errInside.Error()
+	case errors.Is(err, errPlain):
+		return errPlain.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &answered) && answered.Timeout():
 		return "does not answer in time"
 	case errors.As(err, &answered):
@@ -158,10 +175,30 @@ type statusError int
 
 func (e statusError) Error() string { return "answers " + strconv.Itoa(int(e)) }
 
+// postAll tells all hooks, many at once so that a slow one holds nobody up, and says what
+// came of each.
+func (t *Teller) postAll(ctx context.Context, hooks []offers.Hook, effect string, body []byte) []error {
+	errs := make([]error, len(hooks))
+	free := make(chan struct{}, maxAtOnce)
+	var all sync.WaitGroup
+	for i, h := range hooks {
+		free <- struct{}{}
+		all.Go(func() {
+			errs[i] = t.post(ctx, h, effect+"/"+h.ID, body)
+			<-free
+		})
+	}
+	all.Wait()
+	return errs
+}
+
 func (t *Teller) post(ctx context.Context, h offers.Hook, id string, body []byte) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL, bytes.NewReader(body))
 	if err != nil {
 		return err
+	}
+	if !t.Inside && r.URL.Scheme != "https" {
+		return errPlain
 	}
 	stamp := strconv.FormatInt(t.Now().Unix(), 10)
 	r.Header.Set("Content-Type", "application/json")

@@ -18,7 +18,8 @@
 //
 //   - GET changes nothing. What changes something is a POST with the token of its
 //     session, from this site.
-//   - A refund asks for the second factor, given within ten minutes.
+//   - A refund, and what lets people or machines in, asks for the second factor, given
+//     within ten minutes.
 //   - What somebody does is written down before it is done ([offers.Deed]).
 //   - It works without scripts; with them, what moves is seen to move.
 package desk
@@ -33,6 +34,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -49,6 +51,10 @@ type Config struct {
 	Pages  string         // where buyers' pages are seen
 	Log    *slog.Logger
 	Now    func() time.Time
+
+	// Proxies are where our reverse proxies stand: what they add to X-Forwarded-For is
+	// believed.
+	Proxies []netip.Prefix
 
 	// Followed is called when an offer was changed here, so that the bot follows at once.
 	Followed func()
@@ -211,6 +217,9 @@ func (c *call) enter(rt route) error {
 		if c.shift, err = c.Shop.Shift(ctx, c.token, now); err == nil {
 			c.person, err = c.Shop.Person(ctx, c.shift.Email)
 		}
+		if err == nil && c.person.Since.After(c.shift.Begun()) { // of who was removed, and added again
+			c.person, err = offers.Person{}, offers.ErrNotFound
+		}
 		if err != nil && !errors.Is(err, offers.ErrNotFound) {
 			return err
 		}
@@ -276,7 +285,11 @@ func (c *call) fail(err error) {
 	case errors.Is(err, errSignIn):
 		http.Redirect(c.w, c.r, "/sign-in"+c.back(), http.StatusSeeOther)
 	case errors.Is(err, errFactor):
-		http.Redirect(c.w, c.r, "/factor"+c.back(), http.StatusSeeOther)
+		to := c.back()
+		if c.r.Method != http.MethodGet {
+			to = "?again&" + strings.TrimPrefix(to, "?")
+		}
+		http.Redirect(c.w, c.r, "/factor"+strings.TrimSuffix(to, "&"), http.StatusSeeOther)
 	case errors.Is(err, errNotThere), errors.Is(err, offers.ErrNotFound):
 		c.status(http.StatusNotFound, "There is nothing here", "Or you may not see it. The link may be old.")
 	case errors.As(err, &form):

@@ -3,6 +3,7 @@ package desk
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,11 +34,13 @@ type turnstile struct {
 	every time.Duration
 	burst int
 
-	mu   sync.Mutex
-	seen map[string]*rate.Limiter
+	mu          sync.Mutex
+	seen, older map[string]*rate.Limiter
 }
 
-// maxSeen bounds what a turnstile remembers.
+// maxSeen bounds what a turnstile remembers: twice as many. Whoever was not here while so
+// many others were is as good as new. Forgetting lets somebody through too often, where
+// refusing would keep out everybody.
 const maxSeen = 20_000
 
 func (t *turnstile) pass(who string, now time.Time) bool {
@@ -45,20 +48,12 @@ func (t *turnstile) pass(who string, now time.Time) bool {
 	defer t.mu.Unlock()
 	l, ok := t.seen[who]
 	if !ok {
-		if len(t.seen) >= maxSeen {
-			for other, l := range t.seen { // who has not been here for long is as good as new
-				if l.TokensAt(now) >= float64(t.burst) {
-					delete(t.seen, other)
-				}
-			}
-			if len(t.seen) >= maxSeen {
-				return false
-			}
+		if l, ok = t.older[who]; !ok {
+			l = rate.NewLimiter(rate.Every(t.every), t.burst)
 		}
-		if t.seen == nil {
-			t.seen = map[string]*rate.Limiter{}
+		if len(t.seen) >= maxSeen || t.seen == nil {
+			t.seen, t.older = map[string]*rate.Limiter{}, t.seen
 		}
-		l = rate.NewLimiter(rate.Every(t.every), t.burst)
 		t.seen[who] = l
 	}
 	return l.AllowN(now, 1)
@@ -104,27 +99,35 @@ func (l *lock) opened(who string) {
 	delete(l.tries, who)
 }
 
-// network is where a request comes from. Behind a proxy on this machine or its network it
-// is what the proxy adds; of IPv6 it is what one subscriber has.
-func network(r *http.Request) string {
+// network is where a request comes from; of IPv6 it is what one subscriber has. What a
+// proxy of ours adds is believed, from the right: what stands to the left of the first
+// address that is no proxy's, anybody can have written.
+//
+// An address that is not public is that of a proxy that nobody told us of, or of this
+// machine. Everybody would share it, so it is not counted.
+func (d *Desk) network(r *http.Request) (network string, public bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return r.RemoteAddr
+		return "", false
 	}
 	at := peer.Addr().Unmap()
-	if at.IsLoopback() || at.IsPrivate() {
-		hops := r.Header.Values("X-Forwarded-For")
-		if len(hops) > 0 {
-			last := hops[len(hops)-1]
-			if from, err := netip.ParseAddr(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])); err == nil {
-				at = from.Unmap()
-			}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !slices.ContainsFunc(d.Proxies, func(p netip.Prefix) bool { return p.Contains(at) }) {
+			break
 		}
+		from, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		at = from.WithZone("").Unmap()
+	}
+	if at.IsLoopback() || at.IsPrivate() || at.IsLinkLocalUnicast() {
+		return "", false
 	}
 	if at.Is6() {
-		if net, err := at.Prefix(64); err == nil {
-			return net.String()
-		}
+		net, err := at.Prefix(64)
+		return net.String(), err == nil
 	}
-	return at.String()
+	return at.String(), true
 }

@@ -130,7 +130,8 @@ func (c *call) back() string {
 	return "?to=" + url.QueryEscape(to)
 }
 
-// ownPath is a path of the desk's own, with its query; "/" where s is anything else.
+// ownPath is a path of the desk's own, with its query; "/" where s is anything else, or
+// where one signs in or out.
 func ownPath(s string) string {
 	u, err := url.Parse(s)
 	if err != nil || len(s) > 1000 || !strings.HasPrefix(s, "/") || strings.Contains(u.Path, `\`) || strings.HasPrefix(s, "//") || strings.Contains(u.Path, "//") {
@@ -138,6 +139,11 @@ func ownPath(s string) string {
 	}
 	if clean := path.Clean(u.Path); clean != u.Path && clean+"/" != u.Path {
 		return "/"
+	}
+	for _, door := range []string{"/sign-in", "/sign-out"} {
+		if u.Path == door || strings.HasPrefix(u.Path, door+"/") {
+			return "/"
+		}
 	}
 	return u.RequestURI()
 }

@@ -22,10 +22,10 @@ var operatorRoutes = []route{
 	{pattern: "POST /op/stuck/give-up", needs: offers.Owner, do: (*call).giveUp},
 
 	{pattern: "GET /op/merchants", needs: offers.Viewer, do: (*call).merchantsPage},
-	{pattern: "POST /op/merchants", needs: offers.Owner, do: (*call).addMerchant},
+	{pattern: "POST /op/merchants", needs: offers.Owner, factor: true, do: (*call).addMerchant},
 	{pattern: "GET /op/merchants/{id}", needs: offers.Viewer, do: (*call).merchantPage},
 	{pattern: "POST /op/merchants/{id}/rename", needs: offers.Owner, do: (*call).renameMerchant},
-	{pattern: "POST /op/merchants/{id}/invite", needs: offers.Owner, do: (*call).inviteOwner},
+	{pattern: "POST /op/merchants/{id}/invite", needs: offers.Owner, factor: true, do: (*call).inviteOwner},
 	{pattern: "POST /op/merchants/{id}/remove", needs: offers.Owner, do: (*call).removeMerchant},
 	{pattern: "GET /op/people", needs: offers.Viewer, do: (*call).everybody},
 

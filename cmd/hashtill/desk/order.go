@@ -144,7 +144,7 @@ func (c *call) ship() error {
 		return err
 	}
 	tracking := strings.TrimSpace(c.r.PostFormValue("tracking"))
-	if err := c.writes("ship", string(p.ID), tracking); err != nil {
+	if err := c.writes("ship", string(p.ID), ""); err != nil {
 		return err
 	}
 	if _, err := c.Shop.Ship(c.r.Context(), p.ID, tracking, c.Now()); err != nil {
@@ -166,7 +166,7 @@ func (c *call) note() error {
 	if n := len(p.Notes); n > 0 && p.Notes[n-1].Text == text && p.Notes[n-1].By == c.Email() {
 		return c.done(c.orderPath(p.ID, "noted"))
 	}
-	if err := c.writes("note", string(p.ID), text); err != nil {
+	if err := c.writes("note", string(p.ID), ""); err != nil {
 		return err
 	}
 	if _, err := c.Shop.Note(c.r.Context(), p.ID, c.Email(), text, c.Now()); err != nil {
@@ -274,7 +274,7 @@ func (c *call) refund() error {
 	why := strings.TrimSpace(form.Get("why"))
 	before, decided := p.Refund(n)
 	if !decided {
-		if err := c.writes("refund", string(p.ID), strings.TrimSpace(amount.String()+" "+why)); err != nil {
+		if err := c.writes("refund", string(p.ID), amount.String()); err != nil {
 			return err
 		}
 		var no *offers.Refusal

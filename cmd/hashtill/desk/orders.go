@@ -378,7 +378,11 @@ func (c *call) exportOrders() error {
 	if err != nil {
 		return err
 	}
-	if err := c.writes("export orders", f.Offer, f.Values().Encode()); err != nil {
+	written := f
+	if written.Query != "" {
+		written.Query = "…" // it can name a buyer, and what is written down stays
+	}
+	if err := c.writes("export orders", f.Offer, written.Values().Encode()); err != nil {
 		return err
 	}
 	file, err := c.download("orders-" + c.Now().UTC().Format("20060102-1504") + ".csv")

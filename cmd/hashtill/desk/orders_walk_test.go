@@ -77,6 +77,7 @@ func TestWalkOperator(t *testing.T) {
 		{"Budget: replies on x", true, "188 of 200 left, until 20:15 UTC"}, {"Mail", false, "late: 3 wait, the oldest for 2m10s"}, {"Stripe", true, "in time"}}
 	w.as(carl).post("/m/records/orders/"+string(w.paid(2, "BuyTee", "S").ID)+"/note", url.Values{"text": {"fragile"}})
 	w.stick()
+	w.as(olga).withFactor() // in another browser
 	w.signsIn(olga)
 	w.opens("op now", "/op/?still")
 	w.tap(`form[action="/op/halt"] button`)
@@ -85,10 +86,18 @@ func TestWalkOperator(t *testing.T) {
 	w.tap(".stuck summary")
 	w.sees("op give up", `form[action="/op/stuck/give-up"] button`)
 	w.opens("op merchants", "/op/merchants")
-	w.types(`input[name="name"]`, "Example Books")
-	w.types(`input[name="id"]`, "books")
-	w.types(`input[name="owner"]`, "bea@books.example")
-	w.tap(`form[action="/op/merchants"] button`)
+	adds := func() {
+		w.types(`input[name="name"]`, "Example Books")
+		w.types(`input[name="id"]`, "books")
+		w.types(`input[name="owner"]`, "bea@books.example")
+		w.tap(`form[action="/op/merchants"] button`)
+	}
+	adds()
+	w.sees("op factor", ".problem")
+	w.types(`input[name="code"]`, (&browser{world: w.world, email: olga}).code())
+	w.tap("main form button")
+	w.sees("op merchants again", `form[action="/op/merchants"]`)
+	adds()
 	w.sees("op merchant", ".notice")
 	w.opens("op people", "/op/people")
 	w.opens("op log", "/op/log")

@@ -15,12 +15,12 @@ import (
 
 var peopleRoutes = []route{
 	{pattern: "GET /m/{merchant}/people", needs: offers.Owner, do: (*call).showPeople},
-	{pattern: "POST /m/{merchant}/people", needs: offers.Owner, do: (*call).invite},
-	{pattern: "POST /m/{merchant}/people/role", needs: offers.Owner, do: (*call).changeRole},
-	{pattern: "POST /m/{merchant}/tokens", needs: offers.Owner, do: (*call).addToken},
-	{pattern: "POST /m/{merchant}/tokens/{token}/remove", needs: offers.Owner, do: (*call).removeToken},
-	{pattern: "POST /m/{merchant}/hooks", needs: offers.Owner, do: (*call).addHook},
-	{pattern: "POST /m/{merchant}/hooks/{hook}/remove", needs: offers.Owner, do: (*call).removeHook},
+	{pattern: "POST /m/{merchant}/people", needs: offers.Owner, factor: true, do: (*call).invite},
+	{pattern: "POST /m/{merchant}/people/role", needs: offers.Owner, factor: true, do: (*call).changeRole},
+	{pattern: "POST /m/{merchant}/tokens", needs: offers.Owner, factor: true, do: (*call).addToken},
+	{pattern: "POST /m/{merchant}/tokens/{token}/remove", needs: offers.Owner, factor: true, do: (*call).removeToken},
+	{pattern: "POST /m/{merchant}/hooks", needs: offers.Owner, factor: true, do: (*call).addHook},
+	{pattern: "POST /m/{merchant}/hooks/{hook}/remove", needs: offers.Owner, factor: true, do: (*call).removeHook},
 }
 
 // A peopleView is who works for a merchant, and its machines.

@@ -14,7 +14,7 @@ import (
 
 func TestPeople(t *testing.T) {
 	w := newWorld(t)
-	b := w.as(rita)
+	b := w.as(rita).withFactor()
 	role := func(e offers.Email) offers.Role {
 		p, err := w.shop.Person(t.Context(), e)
 		if err != nil && !errors.Is(err, offers.ErrNotFound) {
@@ -42,7 +42,7 @@ func TestPeople(t *testing.T) {
 		b.post("/m/records/people/role", url.Values{"email": {string(rita)}, "role": {to}}).is(http.StatusBadRequest).says("There has to be an owner")
 		b.post("/m/records/people/role", url.Values{"email": {string(hans)}, "role": {to}}).is(http.StatusNotFound)
 		b.post("/m/records/people/role", url.Values{"email": {string(olga)}, "role": {to}}).is(http.StatusNotFound)
-		w.as(hans).post("/m/hats/people/role", url.Values{"email": {string(carl)}, "role": {to}}).is(http.StatusNotFound)
+		w.as(hans).withFactor().post("/m/hats/people/role", url.Values{"email": {string(carl)}, "role": {to}}).is(http.StatusNotFound)
 	}
 	b.post("/m/records/people/role", url.Values{"email": {nina}, "role": {"owner"}}).leads("/m/records/people?done=role")
 	b.post("/m/records/people/role", url.Values{"email": {string(carl)}, "role": {""}}).leads("/m/records/people?done=removed")
@@ -51,22 +51,22 @@ func TestPeople(t *testing.T) {
 	}
 	b.post("/m/records/people/role", url.Values{"email": {string(rita)}, "role": {"viewer"}}).leads("/")
 	b.get("/m/records/people").is(http.StatusNotFound)
-	w.as(nina).post("/m/records/people/role", url.Values{"email": {nina}, "role": {"clerk"}}).is(http.StatusBadRequest)
+	w.as(nina).withFactor().post("/m/records/people/role", url.Values{"email": {nina}, "role": {"clerk"}}).is(http.StatusBadRequest)
 
 	// Those who run the whole are people of the operator.
 	w.as(olga).get("/m/-/people").is(http.StatusOK).says(string(otto)).saysNot("Tokens")
-	w.as(olga).post("/m/-/people/role", url.Values{"email": {string(olga)}, "role": {""}}).is(http.StatusBadRequest)
-	w.as(olga).post("/m/-/tokens", url.Values{"name": {"x"}, "right": {"stock:read"}}).is(http.StatusNotFound)
+	w.as(olga).withFactor().post("/m/-/people/role", url.Values{"email": {string(olga)}, "role": {""}}).is(http.StatusBadRequest)
+	w.as(olga).withFactor().post("/m/-/tokens", url.Values{"name": {"x"}, "right": {"stock:read"}}).is(http.StatusNotFound)
 
 	w.failMail = errors.New("no mail today")
-	w.as(olga).post("/m/records/people", url.Values{"email": {"z@example.com"}, "role": {"viewer"}}).leads("/m/records/people?done=unmailed")
+	w.as(olga).withFactor().post("/m/records/people", url.Values{"email": {"z@example.com"}, "role": {"viewer"}}).leads("/m/records/people?done=unmailed")
 }
 
 var onceOf = regexp.MustCompile(`<code class="secret">([^<]+)</code>`)
 
 func TestTokens(t *testing.T) {
 	w := newWorld(t)
-	b := w.as(rita)
+	b := w.as(rita).withFactor()
 	for _, form := range []url.Values{{"name": {""}, "right": {"stock:read"}}, {"name": {"Till"}}, {"name": {"Till"}, "right": {"world:end"}},
 		{"name": {"Till"}, "right": {"stock:read"}, "until": {"2026-11-20"}}, {"name": {"Till"}, "right": {"stock:read"}, "until": {"x"}},
 		{"name": {strings.Repeat("n", 200)}, "right": {"stock:read"}}} {
@@ -82,7 +82,7 @@ func TestTokens(t *testing.T) {
 		t.Fatal(token, err)
 	}
 	b.get("/m/records/people").is(http.StatusOK).says("Till", "orders:read, stock:read").saysNot(secret)
-	w.as(hans).post("/m/hats/tokens/"+token.ID+"/remove", nil).is(http.StatusNotFound)
+	w.as(hans).withFactor().post("/m/hats/tokens/"+token.ID+"/remove", nil).is(http.StatusNotFound)
 	b.post("/m/records/tokens/"+token.ID+"/remove", nil).leads("/m/records/people?done=removed")
 	if _, _, err := w.shop.Machine(t.Context(), secret, w.clock()); !errors.Is(err, offers.ErrNotFound) {
 		t.Error("it still lets in:", err)
@@ -91,7 +91,7 @@ func TestTokens(t *testing.T) {
 
 func TestHooks(t *testing.T) {
 	w := newWorld(t)
-	b := w.as(rita)
+	b := w.as(rita).withFactor()
 	b.post("/m/records/hooks", url.Values{"url": {"ftp://x"}}).is(http.StatusBadRequest).says("https://")
 	b.post("/m/records/hooks", url.Values{"url": {"https://shop.example.com/h"}, "event": {"purchase.lost"}}).is(http.StatusBadRequest)
 	a := b.post("/m/records/hooks", url.Values{"url": {"https://shop.example.com/h"}, "event": {offers.ToldPaid, offers.ToldPaid}}).is(http.StatusOK).says("shown this once")
@@ -101,7 +101,7 @@ func TestHooks(t *testing.T) {
 		t.Fatal(m.Hooks, secret, err)
 	}
 	b.get("/m/records/people").says("https://shop.example.com/h", offers.ToldPaid).saysNot(secret)
-	w.as(hans).post("/m/hats/hooks/"+m.Hooks[0].ID+"/remove", nil).is(http.StatusNotFound)
+	w.as(hans).withFactor().post("/m/hats/hooks/"+m.Hooks[0].ID+"/remove", nil).is(http.StatusNotFound)
 	b.post("/m/records/hooks/"+m.Hooks[0].ID+"/remove", nil).leads("/m/records/people?done=removed")
 	if m, err := w.shop.Merchant(t.Context(), "records"); err != nil || len(m.Hooks) != 0 {
 		t.Error(m.Hooks, err)

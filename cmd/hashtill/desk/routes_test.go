@@ -91,6 +91,9 @@ var decisions = map[string]offers.Role{
 // withFactor are the routes that ask for the second factor.
 var withFactor = []string{
 	"GET /m/{merchant}/orders/{id}/refund", "POST /m/{merchant}/orders/{id}/refund/confirm", "POST /m/{merchant}/orders/{id}/refund",
+	"POST /m/{merchant}/people", "POST /m/{merchant}/people/role",
+	"POST /m/{merchant}/tokens", "POST /m/{merchant}/tokens/{token}/remove", "POST /m/{merchant}/hooks", "POST /m/{merchant}/hooks/{hook}/remove",
+	"POST /op/merchants", "POST /op/merchants/{id}/invite",
 }
 
 // A target is something of "records" that an address names.

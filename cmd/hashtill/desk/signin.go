@@ -90,8 +90,8 @@ func (c *call) askLink() error {
 		return c.pageWith(http.StatusBadRequest, "signin.html", f)
 	}
 	now := c.Now()
-	if !c.doors.networks.pass(network(c.r), now) || !c.doors.addresses.pass(strings.ToLower(f.Email), now) {
-		f.Problem = "Too many links were asked for. The last one that was mailed still works; another can be asked for in five minutes."
+	if from, public := c.network(c.r); public && !c.doors.networks.pass(from, now) {
+		f.Problem = "Too many links were asked for. The last one that was mailed still works; please wait a minute before you ask for another."
 		return c.pageWith(http.StatusTooManyRequests, "signin.html", f)
 	}
 	ctx := context.WithoutCancel(c.r.Context())
@@ -113,6 +113,9 @@ func (c *call) mailLink(ctx context.Context, e offers.Email, to string) error {
 	}
 	if err != nil {
 		return err
+	}
+	if !c.doors.addresses.pass(strings.ToLower(string(p.Email)), c.Now()) {
+		return nil // in silence, for who is counted is known here
 	}
 	token, err := c.Shop.AskShift(ctx, p.Email, c.Now())
 	if err != nil {
@@ -185,6 +188,7 @@ func (c *call) setCookie(token string, age int) {
 // A factorForm is the form of a code, or of a new secret with its first one.
 type factorForm struct {
 	To, Problem string
+	Again       bool // a form that was sent has to be sent again
 	Secret      string
 	QR          template.URL // the secret as a picture
 	Has         bool         // a factor, which its change asks for
@@ -196,7 +200,7 @@ func (c *call) factor() error {
 		return c.newFactor()
 	}
 	c.title = "Second factor"
-	f := factorForm{To: ownPath(c.r.FormValue("to")), Has: true}
+	f := factorForm{To: ownPath(c.r.FormValue("to")), Has: true, Again: c.r.Form.Has("again")}
 	if at := c.shift.FactorAt; !at.IsZero() && c.Now().Sub(at) < factorTime {
 		f.GivenAt = at
 	}
@@ -205,7 +209,7 @@ func (c *call) factor() error {
 
 // giveFactor takes a code.
 func (c *call) giveFactor() error {
-	f := factorForm{To: ownPath(c.r.PostFormValue("to")), Has: true}
+	f := factorForm{To: ownPath(c.r.PostFormValue("to")), Has: true, Again: c.r.PostForm.Has("again")}
 	problem, err := c.takeCode(c.r.PostFormValue("code"))
 	if err != nil {
 		return err
@@ -251,7 +255,7 @@ func (c *call) newFactor() error {
 	if err != nil {
 		return err
 	}
-	return c.showSecret(http.StatusOK, factorForm{To: ownPath(c.r.FormValue("to")), Secret: secret})
+	return c.showSecret(http.StatusOK, factorForm{To: ownPath(c.r.FormValue("to")), Secret: secret, Again: c.r.Form.Has("again")})
 }
 
 func (c *call) showSecret(code int, f factorForm) error {
@@ -276,7 +280,7 @@ func (c *call) showSecret(code int, f factorForm) error {
 // setFactor makes a secret the person's second factor.
 func (c *call) setFactor() error {
 	ctx, now := c.r.Context(), c.Now()
-	f := factorForm{To: ownPath(c.r.PostFormValue("to")), Secret: c.r.PostFormValue("secret")}
+	f := factorForm{To: ownPath(c.r.PostFormValue("to")), Secret: c.r.PostFormValue("secret"), Again: c.r.PostForm.Has("again")}
 	if !validSecret(f.Secret) {
 		return &formError{"This form is not whole. Please begin again."}
 	}

@@ -2,8 +2,10 @@ package desk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -111,10 +113,17 @@ func TestSignInIsBounded(t *testing.T) {
 		}
 	}
 	b.ip = "198.51.100.7:999"
-	b.post("/sign-in", url.Values{"email": {"RITA@records.example"}}).is(http.StatusTooManyRequests).says("five minutes")
+	// Neither the answer nor what is counted tells who is known.
+	b.post("/sign-in", url.Values{"email": {"RITA@records.example"}}).is(http.StatusOK).says("every five minutes")
+	w.desk.mailing.Wait()
+	if len(w.mails) != 3 {
+		t.Errorf("%d links were mailed", len(w.mails))
+	}
 	w.passes(5 * time.Minute)
-	if code := ask(string(rita)); code != http.StatusOK {
-		t.Errorf("after five minutes: %d", code)
+	ask(string(rita))
+	w.desk.mailing.Wait()
+	if len(w.mails) != 4 {
+		t.Errorf("after five minutes: %d links", len(w.mails))
 	}
 	allowed := 0
 	for i := range 60 {
@@ -128,13 +137,16 @@ func TestSignInIsBounded(t *testing.T) {
 }
 
 func TestNetwork(t *testing.T) {
+	d := &Desk{Config: Config{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/24")}}}
 	for _, try := range []struct{ peer, forwarded, want string }{
 		{"192.0.2.1:5", "198.51.100.7", "192.0.2.1"}, // anybody may write a header
-		{"127.0.0.1:5", "", "127.0.0.1"},
+		{"127.0.0.1:5", "", ""},
+		{"10.0.1.3:5", "198.51.100.7", ""}, // no proxy of ours
+		{"127.0.0.1:5", "203.0.113.9, 198.51.100.7, 10.0.0.3", "198.51.100.7"},
 		{"127.0.0.1:5", "203.0.113.9, 198.51.100.7", "198.51.100.7"},
 		{"10.0.0.3:5", "2001:db8:1:2:3::4", "2001:db8:1:2::/64"},
 		{"[2001:db8:1:2::9]:5", "", "2001:db8:1:2::/64"},
-		{"127.0.0.1:5", "rubbish", "127.0.0.1"},
+		{"127.0.0.1:5", "rubbish", ""},
 	} {
 		r, err := http.NewRequestWithContext(context.Background(), "GET", "/", nil)
 		if err != nil {
@@ -144,7 +156,7 @@ func TestNetwork(t *testing.T) {
 		if try.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", try.forwarded)
 		}
-		if got := network(r); got != try.want {
+		if got, public := d.network(r); got != try.want || public != (got != "") {
 			t.Errorf("%v: %s", try, got)
 		}
 	}
@@ -156,6 +168,7 @@ func TestOwnPath(t *testing.T) {
 		"https://evil.example/": "/", "//evil.example": "/", "//evil.example/a": "/", "/\\evil.example": "/", "/%5Cevil.example": "/", "\\/evil.example": "/",
 		"/a/..//evil.example": "/", "/../evil": "/", "/.//evil.example": "/", "m/records": "/", "javascript:alert(1)": "/",
 		"/a\nb": "/", "/\t/evil.example": "/", "///evil.example": "/", "/%2F/evil.example": "/",
+		"/sign-in": "/", "/sign-in/abc?to=/": "/", "/sign-out": "/", "/sign-inn": "/sign-inn",
 	} {
 		if got := ownPath(s); got != want {
 			t.Errorf("ownPath(%q) is %q, not %q", s, got, want)
@@ -246,4 +259,54 @@ func TestHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.as(rita).get("/").is(http.StatusOK).says("Example Records", "Example Hats").saysNot("Operator", "/op/")
+}
+
+// A form that asks for the second factor says that it was not kept.
+func TestFactorLosesForm(t *testing.T) {
+	w := newWorld(t)
+	b := w.as(rita)
+	b.post("/m/records/people", url.Values{"email": {"eve@example.com"}, "role": {"owner"}}).leads("/factor?again")
+	if _, err := w.shop.Person(t.Context(), "eve@example.com"); !errors.Is(err, offers.ErrNotFound) {
+		t.Error("let in without the second factor:", err)
+	}
+	b.get("/factor?again").is(http.StatusOK).says("please send it again")
+	b.withFactor()
+	b.get("/factor?again").is(http.StatusOK).says("please send it again")
+	b.post("/factor", url.Values{"code": {"x"}, "again": {""}}).is(http.StatusForbidden).says("please send it again")
+	b.get("/factor").saysNot("send it again")
+}
+
+// A session of somebody who was removed does not come back with them.
+func TestSessionBeforePerson(t *testing.T) {
+	w := newWorld(t)
+	b := w.as(carl)
+	for _, role := range []offers.Role{"", offers.Clerk} {
+		w.passes(time.Minute)
+		if _, err := w.shop.EditPerson(t.Context(), carl, func(p *offers.Person) error {
+			clear(p.Roles)
+			if role != "" {
+				p.Roles["records"] = role
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.get("/m/records/").leads("/sign-in?to=%2Fm%2Frecords%2F")
+	b.get("/sign-in").is(http.StatusOK)
+	w.as(carl).get("/m/records/").is(http.StatusOK)
+}
+
+// When more have come than are remembered, nobody new is refused, and who has just been
+// there is still known.
+func TestTurnstileFull(t *testing.T) {
+	g := turnstile{every: time.Hour, burst: 1}
+	for n := range maxSeen + 5 {
+		if !g.pass(fmt.Sprint(n), t0) {
+			t.Fatalf("%d is refused", n)
+		}
+	}
+	if g.pass(fmt.Sprint(maxSeen-1), t0) {
+		t.Error("who has just been there is forgotten")
+	}
 }
