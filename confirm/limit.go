@@ -48,7 +48,7 @@ type gate struct{ network, account turnstile }
 // that is zero. A *TooManyError says that it is one too many.
 func (c *Counter) pass(g *gate, r *http.Request, a offers.Account) error {
 	now := c.Now()
-	if from, public := c.origin(r); public {
+	if from, public := Origin(r, c.Proxies); public {
 		if wait := g.network.pass(from, now); wait > 0 {
 			return &TooManyError{wait}
 		}
@@ -61,13 +61,13 @@ func (c *Counter) pass(g *gate, r *http.Request, a offers.Account) error {
 	return nil
 }
 
-// origin is the network address that a request comes from; of IPv6 it is what one
+// Origin is the network address that a request comes from; of IPv6 it is what one
 // subscriber has. What a proxy of ours adds is believed, from the right: what stands to
 // the left of the first address that is no proxy's, anybody can have written.
 //
 // An address that is not public is that of a proxy that nobody told us of, or of this
 // machine. All buyers would share it, so it is not counted.
-func (c *Counter) origin(r *http.Request) (network string, public bool) {
+func Origin(r *http.Request, proxies []netip.Prefix) (network string, public bool) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return "", false
@@ -75,7 +75,7 @@ func (c *Counter) origin(r *http.Request) (network string, public bool) {
 	at := peer.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		if !c.trusts(at) {
+		if !slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(at) }) {
 			break
 		}
 		from, err := netip.ParseAddr(strings.TrimSpace(hop))
@@ -92,11 +92,6 @@ func (c *Counter) origin(r *http.Request) (network string, public bool) {
 		return net.String(), err == nil
 	}
 	return at.String(), true
-}
-
-// trusts says that the address is a proxy's of ours.
-func (c *Counter) trusts(at netip.Addr) bool {
-	return slices.ContainsFunc(c.Proxies, func(p netip.Prefix) bool { return p.Contains(at) })
 }
 
 // A turnstile lets everybody through burst times, and then once in every so often. The

@@ -126,7 +126,7 @@ func TestOrigin(t *testing.T) {
 		w.Proxies = c.proxies
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = c.peer, c.forwarded
-		if got, public := w.origin(r); got != c.want || public != (c.want != "") {
+		if got, public := Origin(r, w.Proxies); got != c.want || public != (c.want != "") {
 			t.Errorf("%s forwarded for %q: %q, %v, want %q", c.peer, c.forwarded, got, public, c.want)
 		}
 	}

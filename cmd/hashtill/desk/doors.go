@@ -1,10 +1,6 @@
 package desk
 
 import (
-	"net/http"
-	"net/netip"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -97,37 +93,4 @@ func (l *lock) opened(who string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.tries, who)
-}
-
-// network is where a request comes from; of IPv6 it is what one subscriber has. What a
-// proxy of ours adds is believed, from the right: what stands to the left of the first
-// address that is no proxy's, anybody can have written.
-//
-// An address that is not public is that of a proxy that nobody told us of, or of this
-// machine. Everybody would share it, so it is not counted.
-func (d *Desk) network(r *http.Request) (network string, public bool) {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return "", false
-	}
-	at := peer.Addr().Unmap()
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		if !slices.ContainsFunc(d.Proxies, func(p netip.Prefix) bool { return p.Contains(at) }) {
-			break
-		}
-		from, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			break
-		}
-		at = from.WithZone("").Unmap()
-	}
-	if at.IsLoopback() || at.IsPrivate() || at.IsLinkLocalUnicast() {
-		return "", false
-	}
-	if at.Is6() {
-		net, err := at.Prefix(64)
-		return net.String(), err == nil
-	}
-	return at.String(), true
 }

@@ -90,7 +90,7 @@ func (c *call) askLink() error {
 		return c.pageWith(http.StatusBadRequest, "signin.html", f)
 	}
 	now := c.Now()
-	if from, public := c.network(c.r); public && !c.doors.networks.pass(from, now) {
+	if from, public := confirm.Origin(c.r, c.Proxies); public && !c.doors.networks.pass(from, now) {
 		f.Problem = "Too many links were asked for. The last one that was mailed still works; please wait a minute before you ask for another."
 		return c.pageWith(http.StatusTooManyRequests, "signin.html", f)
 	}

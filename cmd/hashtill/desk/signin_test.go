@@ -14,6 +14,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
+	"hashtill/confirm"
 	"hashtill/offers"
 )
 
@@ -156,7 +157,7 @@ func TestNetwork(t *testing.T) {
 		if try.forwarded != "" {
 			r.Header.Set("X-Forwarded-For", try.forwarded)
 		}
-		if got, public := d.network(r); got != try.want || public != (got != "") {
+		if got, public := confirm.Origin(r, d.Proxies); got != try.want || public != (got != "") {
 			t.Errorf("%v: %s", try, got)
 		}
 	}
