@@ -279,6 +279,9 @@ func (c *Counter) changeLimits(w http.ResponseWriter, r *http.Request, m member)
 	l.Day, errs[1] = offers.ParseAmounts(r.PostFormValue("day"))
 	l.Month, errs[2] = offers.ParseAmounts(r.PostFormValue("month"))
 	err := errors.Join(errs[:]...)
+	if err == nil && raises(l, m.buyer.Limits) && m.buyer.AddressIsNew(c.Now()) {
+		return c.edited(w, r, m, &offers.Refusal{Reason: offers.AddressNew})
+	}
 	if err == nil {
 		err = c.Shop.SetLimits(r.Context(), m.Account, l, c.Now())
 	} else {
@@ -319,6 +322,9 @@ func (c *Counter) freeze(w http.ResponseWriter, r *http.Request, m member) error
 }
 
 func (c *Counter) unfreeze(w http.ResponseWriter, r *http.Request, m member) error {
+	if m.buyer.AddressIsNew(c.Now()) {
+		return c.edited(w, r, m, &offers.Refusal{Reason: offers.AddressNew})
+	}
 	return c.edited(w, r, m, c.Shop.Unfreeze(r.Context(), m.Account, offers.ByBuyer, c.Now()))
 }
 

@@ -27,6 +27,7 @@ type Shop interface {
 	Press(ctx context.Context, id offers.ID, round int, card string, now time.Time) (offers.Purchase, error)
 	BackFromBank(ctx context.Context, id offers.ID, now time.Time) (offers.Purchase, error)
 	Cancel(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
+	LeaveLine(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
 	Withdraw(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error)
 	Hear(ctx context.Context, h offers.Hint, now time.Time) error
 	Members

@@ -40,6 +40,9 @@ func (c *Counter) buySection(o offers.Offer, m member, left stock) section {
 	case m.buyer.Barred() != "":
 		s.Text = c.problem(say, m.buyer.Barred())
 		return s
+	case m.buyer.AddressIsNew(c.Now()):
+		s.Text = c.problem(say, offers.AddressNew)
+		return s
 	case !m.buyer.Known():
 		s.Text = say.Say("page.offer.register", nil)
 		s.Forms = []form{{To: offerPath(o) + "/join", Button: say.Say("page.offer.register_button", nil)}}

@@ -74,10 +74,12 @@ func TestBuyPages(t *testing.T) {
 			page("offer_soon", p.get("/o/BuyMug"), http.StatusOK)
 			j.stocks(func(o *offers.Offer) { o.Closes = t0 })
 			page("offer_over", p.get("/o/BuyMug"), http.StatusOK)
+			j.stocks(nil)
+			j.moves()
+			page("offer_address_new", p.get("/o/BuyMug"), http.StatusOK)
 			if err := j.shop.Freeze(t.Context(), ann, offers.ByBuyer, j.now); err != nil {
 				t.Fatal(err)
 			}
-			j.stocks(nil)
 			page("offer_frozen", p.get("/o/BuyMug"), http.StatusOK)
 			w := httptest.NewRecorder()
 			j.render(w, httptest.NewRequest("GET", "/", nil), http.StatusTooManyRequests, j.reasonView(words.For(lang), tooMany, map[string]any{"Count": 30}))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"hashtill/offers"
 	"hashtill/offers/words"
@@ -404,9 +405,9 @@ func (c *Counter) joinCode(w http.ResponseWriter, r *http.Request, m member) err
 	if err != nil {
 		return c.step(w, r, m, err)
 	}
-	moved := m.registered() && proven != m.buyer.Email
+	moved, now := m.registered() && proven != m.buyer.Email, c.Now()
 	if moved {
-		if err := c.Shop.SetEmail(r.Context(), m.Account, proven, c.Now()); err != nil {
+		if err := c.Shop.SetEmail(r.Context(), m.Account, proven, now); err != nil {
 			return err
 		}
 	}
@@ -425,17 +426,17 @@ func (c *Counter) joinCode(w http.ResponseWriter, r *http.Request, m member) err
 		return c.joinCard(w, r, m)
 	}
 	if moved {
-		c.tellOldAddress(r, m, proven)
+		c.tellOldAddress(r, m, proven, now)
 	}
 	c.goOn(w, r, m.buyer, "/account")
 	return nil
 }
 
-// tellOldAddress tells the former address that mails go elsewhere now. It is a courtesy:
-// where it does not get through, nothing waits for it.
-func (c *Counter) tellOldAddress(r *http.Request, m member, now offers.Email) {
-	mail := c.pages.movedMail(m.say, m.buyer.Handle, masked(now))
-	mail.ID, mail.To = fmt.Sprintf("moved/%s/%d", m.Account, c.Now().UnixNano()), m.buyer.Email
+// tellOldAddress tells the former address that mails go elsewhere since then, and how to
+// freeze the account. Where it does not get through, nothing waits for it.
+func (c *Counter) tellOldAddress(r *http.Request, m member, to offers.Email, at time.Time) {
+	mail := c.pages.movedMail(m.say, m.buyer.Handle, masked(to), c.stayURL(m.Account, at))
+	mail.ID, mail.To = fmt.Sprintf("moved/%s/%d", m.Account, at.UnixNano()), m.buyer.Email
 	if err := c.Mailer.Send(r.Context(), mail); err != nil {
 		c.Log.Warn("the former address cannot be told", "account", m.Account.String(), "err", err)
 	}

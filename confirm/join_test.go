@@ -335,6 +335,11 @@ func TestBackNeedsTheMail(t *testing.T) {
 	other := j.signsIn(j.newPhone("en"))
 	other.post("/join/again").shows(http.StatusOK, "n•••@example.com")
 	other.post("/join/code", "code", j.code("new@example.com")).shows(http.StatusOK, "4242")
+	other.post("/account/unfreeze").shows(http.StatusUnprocessableEntity, "Your e-mail address is new")
+	j.now = j.now.Add(offers.AddressRest)
+	other = j.signsIn(j.newPhone("en"))
+	other.post("/join/again")
+	other.post("/join/code", "code", j.code("new@example.com"))
 	other.post("/account/unfreeze")
 	if b, _ := j.shop.Buyer(t.Context(), ann); b.Barred() != "" {
 		t.Fatal("still frozen")

@@ -1,7 +1,6 @@
 package confirm
 
 import (
-	"errors"
 	"net/http"
 
 	"hashtill/offers"
@@ -51,15 +50,15 @@ func (c *Counter) askLeaveLine(w http.ResponseWriter, r *http.Request) error {
 
 // leaveLine takes the purchase out of its line. It answers without a redirect, as the
 // readers' mail servers want it (RFC 8058, section 3.1). Where its turn has come there is
-// no line any more to leave, and what is held stays held.
+// no line any more to leave, and what is held stays held: the page says so.
 func (c *Counter) leaveLine(w http.ResponseWriter, r *http.Request) error {
 	p, _, say, err := c.of(r, toLeave)
 	if err != nil {
 		return err
 	}
 	if p.State == offers.Waiting {
-		_, err := c.Shop.Cancel(r.Context(), p.ID, p.Buyer, c.Now())
-		if no := (*offers.Refusal)(nil); err != nil && !errors.As(err, &no) {
+		// Its turn may have come this moment.
+		if p, err = c.Shop.LeaveLine(r.Context(), p.ID, p.Buyer, c.Now()); err != nil {
 			return err
 		}
 	}
@@ -68,5 +67,8 @@ func (c *Counter) leaveLine(w http.ResponseWriter, r *http.Request) error {
 }
 
 func leftLineView(say words.Words, p offers.Purchase) view {
+	if !p.TurnAt.IsZero() && p.State != offers.Cancelled {
+		return view{Lang: say.Lang, Title: say.Say("page.leave_line.turn", nil), Text: say.Say("page.leave_line.kept", map[string]any{"Title": p.Title})}
+	}
 	return view{Lang: say.Lang, Kind: "good", Title: say.Say("page.leave_line.left", nil), Text: say.Say("page.leave_line.done", map[string]any{"Title": p.Title})}
 }

@@ -99,6 +99,7 @@ const (
 	toBuy    purpose = "link"
 	toFreeze purpose = "not me" // see notme.go
 	toLeave  purpose = "leave"  // the line; see leaveline.go
+	toStay   purpose = "stay"   // at the former address; see moved.go
 )
 
 // Sign makes the token of a round of a purchase, such as "1.07-3f….1.9q…": key,

@@ -104,10 +104,12 @@ func (p *pages) proofMail(say words.Words, handle, code, until string) Mail {
 	return p.write(l)
 }
 
-// movedMail tells a former address that mails go to another one now.
-func (p *pages) movedMail(say words.Words, handle, to string) Mail {
+// movedMail tells a former address that mails go to another one now. stay is where its
+// reader freezes the account.
+func (p *pages) movedMail(say words.Words, handle, to, stay string) Mail {
 	l := letterTo(say, handle, "moved", map[string]any{"Email": to})
-	l.Notes = []string{say.Say("mail.moved.not_me", nil)}
+	l.Notes = []string{say.Say("mail.moved.rest", nil)}
+	l.NotMe = hint{Text: say.Say("mail.moved.not_me", nil), To: stay, Label: say.Say("mail.not_me.link", nil)}
 	return p.write(l)
 }
 

@@ -111,7 +111,7 @@ func TestMails(t *testing.T) {
 func TestMovedMail(t *testing.T) {
 	w := newWorld(t)
 	for _, lang := range words.Languages {
-		m := w.pages.movedMail(words.For(lang), "ann", "n•••@example.com")
+		m := w.pages.movedMail(words.For(lang), "ann", "n•••@example.com", w.stayURL(ann, t0))
 		checkMail(t, m, lang)
 		golden(t, "mails/moved."+lang+".html", m.HTML)
 		golden(t, "mails/moved."+lang+".txt", "Subject: "+m.Subject+"\n\n"+m.Text)

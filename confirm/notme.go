@@ -19,8 +19,11 @@ import (
 // learn of it by the next statements of the card.
 const notMeTime = 90 * 24 * time.Hour
 
-// notMeOver is the reason that only this page has.
-const notMeOver offers.Reason = "not_me_over"
+// Reasons that only this page has.
+const (
+	notMeOver offers.Reason = "not_me_over"
+	notMeUsed offers.Reason = "not_me_used" // the buyer has lifted a freeze since the purchase was asked for
+)
 
 // notMeURL is the address in the mails.
 func (c *Counter) notMeURL(p offers.Purchase) string {
@@ -51,7 +54,9 @@ func (c *Counter) of(r *http.Request, to purpose) (p offers.Purchase, b offers.B
 	return p, b, words.For(b.Lang, p.Lang), err
 }
 
-// suspect is what both steps begin with. A link that is too old is a *[offers.Refusal].
+// suspect is what both steps begin with. A link that is too old is a *[offers.Refusal], and
+// so is one from before the buyer last lifted a freeze: else each mail of the past would
+// undo that.
 func (c *Counter) suspect(r *http.Request) (p offers.Purchase, b offers.Buyer, say words.Words, err error) {
 	p, b, say, err = c.of(r, toFreeze)
 	switch {
@@ -60,6 +65,8 @@ func (c *Counter) suspect(r *http.Request) (p offers.Purchase, b offers.Buyer, s
 		err = &offers.Refusal{Reason: noLink}
 	case p.State.Ended() && c.Now().Sub(p.EndedAt) >= notMeTime:
 		err = &offers.Refusal{Reason: notMeOver}
+	case !b.Frozen && p.AskedAt.Before(b.UnfrozenAt):
+		err = &offers.Refusal{Reason: notMeUsed}
 	}
 	return p, b, say, err
 }

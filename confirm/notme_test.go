@@ -98,6 +98,35 @@ var notMeScenes = map[string]struct {
 		w.now = w.now.Add(notMeTime)
 		return w.ask("GET", notMeLink(w.t, w.mailer.last()), "Accept-Language", buyerOf(w.t.(*testing.T), w).Lang)
 	}},
+	"not_me_used": {410, func(w *world) *httptest.ResponseRecorder {
+		w.mailed()
+		link := notMeLink(w.t, w.mailer.last())
+		w.post(link)
+		w.now = w.now.Add(time.Minute)
+		if err := w.shop.Unfreeze(context.Background(), ann, offers.ByBuyer, w.now); err != nil {
+			w.t.Fatal(err)
+		}
+		return w.ask("GET", link, "Accept-Language", buyerOf(w.t.(*testing.T), w).Lang)
+	}},
+	"stay":      {200, func(w *world) *httptest.ResponseRecorder { return w.ask("GET", w.moves()) }},
+	"stay_done": {200, func(w *world) *httptest.ResponseRecorder { return w.post(w.moves()) }},
+	"moved_over": {410, func(w *world) *httptest.ResponseRecorder {
+		link := w.moves()
+		w.now = w.now.Add(offers.AddressRest)
+		return w.ask("GET", link, "Accept-Language", buyerOf(w.t.(*testing.T), w).Lang)
+	}},
+	"leave_line_turn": {200, func(w *world) *httptest.ResponseRecorder { // it has come while the button was pressed
+		w.replyFails()
+		p, _ := w.waits()
+		link := strings.TrimPrefix(w.mailer.to("ann@example.com").Unsubscribe, publicURL)
+		w.Counter.Shop = turning{w.Counter.Shop, func() { w.bobLeaves(w.purchase(offers.NewID("x", "601", "buytee"))) }}
+		rec := w.ask("POST", link, "Sec-Fetch-Site", "")
+		w.settle()
+		if p = w.purchase(p.ID); p.State.Ended() || p.TurnAt.IsZero() {
+			w.t.Errorf("what is held for the buyer was given away: %s", p.State)
+		}
+		return rec
+	}},
 	"leave_line": {200, func(w *world) *httptest.ResponseRecorder {
 		w.replyFails()
 		w.waits()
@@ -111,6 +140,17 @@ var notMeScenes = map[string]struct {
 		w.is(p.ID, offers.Cancelled)
 		return rec
 	}},
+}
+
+// turning has the line served the moment before somebody leaves it.
+type turning struct {
+	Shop
+	serve func()
+}
+
+func (s turning) LeaveLine(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error) {
+	s.serve()
+	return s.Shop.LeaveLine(ctx, id, by, now)
 }
 
 // to is the newest mail to somebody.
@@ -171,10 +211,23 @@ func TestNotMe(t *testing.T) {
 	if w.everything() != before || len(w.mailer.mails) != mails {
 		t.Error("a second press changes something")
 	}
-	// The buyer has come back, and is harmed again: it works again, and tells again.
+	// The buyer has come back: what was mailed before is used up.
 	if err := w.shop.Unfreeze(t.Context(), ann, offers.ByBuyer, w.now); err != nil {
 		t.Fatal(err)
 	}
+	before = w.everything()
+	for _, method := range []string{"GET", "POST"} {
+		if rec := w.ask(method, link); rec.Code != http.StatusGone || w.everything() != before {
+			t.Errorf("%s of a link from before: %d", method, rec.Code)
+		}
+	}
+	// They are harmed again: that purchase's link works, and tells again.
+	w.now = w.now.Add(time.Minute)
+	if _, err := w.shop.Wish(t.Context(), offers.Wish{Post: "page-2", Account: ann, Handle: "ann", Lang: "en", Offer: "buytee", Words: []string{"m", "black"}, OnPage: true}, w.now); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	link, mails = notMeLink(t, w.mailer.last()), len(w.mailer.mails)
 	w.post(link)
 	if again := w.mailer.last(); !w.frozen() || len(w.mailer.mails) != mails+1 || again.ID == m.ID {
 		t.Errorf("after the way back: %d mails, the last %s after %s", len(w.mailer.mails), again.ID, m.ID)
@@ -246,7 +299,7 @@ func TestTokensHaveOnePurpose(t *testing.T) {
 	w := newWorld(t)
 	w.register("en")
 	p, _ := w.mailed()
-	paths := map[purpose]string{toBuy: "/c/", toFreeze: "/not-me/", toLeave: "/leave-line/"}
+	paths := map[purpose]string{toBuy: "/c/", toFreeze: "/not-me/", toLeave: "/leave-line/", toStay: "/not-moved/"}
 	seen := map[string]bool{}
 	for of := range paths {
 		token := w.Links.sign(of, p.ID, p.Round)
@@ -256,7 +309,7 @@ func TestTokensHaveOnePurpose(t *testing.T) {
 		seen[token] = true
 		for to, path := range paths {
 			want := http.StatusNotFound
-			if to == of {
+			if to == of && to != toStay { // that one names no purchase
 				want = http.StatusOK
 			}
 			if rec := w.ask("GET", path+token); rec.Code != want {

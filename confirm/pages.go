@@ -133,6 +133,7 @@ func (c *Counter) Handler() http.Handler {
 	page("GET /c/{token}/now", c.stands)
 	page("GET /o/{tag}", c.offer)
 	c.notMeRoutes(page)
+	c.movedRoutes(page)
 	c.leaveLineRoutes(page)
 	c.joinRoutes(page)
 	page("/", func(http.ResponseWriter, *http.Request) error { return &offers.Refusal{Reason: pageNotFound} })
@@ -168,7 +169,7 @@ const (
 var statuses = map[offers.Reason]int{
 	signInLost: http.StatusBadRequest, signInFailed: http.StatusForbidden,
 	noLink: http.StatusNotFound, linkAway: http.StatusForbidden, tooMany: http.StatusTooManyRequests, pageNotFound: http.StatusNotFound, pageForeign: http.StatusForbidden,
-	offers.LinkExpired: http.StatusGone, notMeOver: http.StatusGone, offers.LinkReplaced: http.StatusGone, broken: http.StatusInternalServerError,
+	offers.LinkExpired: http.StatusGone, notMeOver: http.StatusGone, notMeUsed: http.StatusGone, movedOver: http.StatusGone, offers.LinkReplaced: http.StatusGone, broken: http.StatusInternalServerError,
 }
 
 // answer shows an error as a page. What is not for the buyer becomes an apology

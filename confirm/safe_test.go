@@ -178,6 +178,9 @@ func routes(t *testing.T, w *world, p offers.Purchase) (all []string) {
 				}
 				continue
 			}
+			if path == "/not-moved/{token}" {
+				path = "/not-moved/" + w.Links.signStay(p.Buyer, w.now)
+			}
 			for _, to := range []purpose{toBuy, toFreeze, toLeave} {
 				all = append(all, strings.Replace(path, "{token}", w.Links.sign(to, p.ID, p.Round), 1))
 			}

@@ -73,6 +73,11 @@ func (p prompt) Cancel(ctx context.Context, id offers.ID, by offers.Account, now
 	return p.Shop.Cancel(ctx, id, by, now)
 }
 
+func (p prompt) LeaveLine(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error) {
+	defer p.w.settle()
+	return p.Shop.LeaveLine(ctx, id, by, now)
+}
+
 func (p prompt) Withdraw(ctx context.Context, id offers.ID, by offers.Account, now time.Time) (offers.Purchase, error) {
 	defer p.w.settle()
 	return p.Shop.Withdraw(ctx, id, by, now)
