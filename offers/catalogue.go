@@ -20,8 +20,8 @@ import (
 type catalogue struct {
 	mu     sync.RWMutex
 	offers [store.Shards]shelf
-	seen   [store.Shards]int64 // how often the offers of a shard had changed
-	also   map[string]string   // ids of offers, by the keys of their other hashtags
+	seen   [store.Shards]int64             // how often the offers of a shard had changed
+	also   [store.Shards]map[string]string // ids of offers, by the keys of their other hashtags
 }
 
 func (c *catalogue) get(id string) (Offer, bool) {
@@ -54,11 +54,6 @@ const offersCount = "offers"
 // A shard whose offers fit one page is read before the next one. One with more is read on
 // beside others: on two cores, a million offers are there in half the time.
 func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
-	defer func() {
-		if changed { // what was read before an error, too: it is not read again
-			s.catalogue.index()
-		}
-	}()
 	var others errgroup.Group
 	others.SetLimit(shardsAtOnce)
 	large := 0 // shards with more than a page
@@ -106,20 +101,6 @@ func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
 	return changed, err
 }
 
-// index finds the other hashtags of offers anew.
-func (c *catalogue) index() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.also = map[string]string{}
-	for shard := range c.offers {
-		c.offers[shard].others(func(tag, id string) {
-			if other, taken := c.also[TagKey(tag)]; !taken || id < other {
-				c.also[TagKey(tag)] = id
-			}
-		})
-	}
-}
-
 // shardsAtOnce is how many shards are read at once: as many as keep the cores busy, or a
 // store that is far away.
 const shardsAtOnce = 4
@@ -157,7 +138,7 @@ func (c *catalogue) fill(shard int, found shelf, seen int64) {
 	found.compact()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.offers[shard], c.seen[shard] = found, seen
+	c.offers[shard], c.seen[shard], c.also[shard] = found, seen, found.others()
 }
 
 // Offers are those of the catalogue, by id.
@@ -224,13 +205,18 @@ func (s *Shop) OfferByTag(tag string) (Offer, bool) {
 	if o, ok := s.catalogue.get(key); ok {
 		return o, true
 	}
+	first := ""
 	s.catalogue.mu.RLock()
-	id, ok := s.catalogue.also[key]
+	for _, also := range s.catalogue.also { // of two offers, always the same one
+		if id, ok := also[key]; ok && (first == "" || id < first) {
+			first = id
+		}
+	}
 	s.catalogue.mu.RUnlock()
-	if !ok {
+	if first == "" {
 		return Offer{}, false
 	}
-	return s.catalogue.get(id)
+	return s.catalogue.get(first)
 }
 
 // offer is one of the catalogue, or of the store where the catalogue is behind.
@@ -266,6 +252,7 @@ func (s *Shop) reload(ctx context.Context, id string) (Offer, error) {
 	}
 	if !ok || known.version != o.version {
 		offers.put(o)
+		s.catalogue.also[store.ShardOf(id)] = offers.others()
 	}
 	return o, nil
 }

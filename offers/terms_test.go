@@ -122,3 +122,19 @@ func TestOtherTags(t *testing.T) {
 		t.Error(tags)
 	}
 }
+
+// Another hashtag is known as soon as its offer is, whoever has read that.
+func TestOtherTagsAreKnownAtOnce(t *testing.T) {
+	s := newShop(t)
+	o := tee(1, 1)
+	o.Tags = []string{"TourTee"}
+	if err := s.PutOffer(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.reload(t.Context(), o.ID); err != nil {
+		t.Fatal(err)
+	}
+	if o, ok := s.OfferByTag("tourtee"); !ok || o.ID != "buytee" {
+		t.Errorf("#tourtee is %q, %t", o.ID, ok)
+	}
+}

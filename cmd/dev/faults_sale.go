@@ -53,8 +53,7 @@ var saleFaults = []fault{
 		"\t\t_ = append(c.Put, store.Put{Key: orderKey(after)", lineTests},
 	{"terms/country-of-who-registers-ignored", thePerformer, "cmp.Or(o.Closed(s.Now()), o.soldTo(b.Country))",
 		"cmp.Or(o.Closed(s.Now()), Reason(\"\"))", lineTests},
-	{"terms/other-hashtags-lost-by-an-error", "offers/catalogue.go", "if changed { // what was read",
-		"if changed && err == nil { // what was read", lineTests},
+	{"terms/other-hashtags-not-known", "offers/catalogue.go", "= found, seen, found.others()", "= found, seen, nil", offersTests},
 	{"sale/line-last-comes-first", theLine, "return cmp.Or(a.since.Compare(b.since), ",
 		"return cmp.Or(b.since.Compare(a.since), ", saleTests},
 	{"sale/line-wish-overtakes", "offers/wish.go", " || p.Place > 1 {",
@@ -95,6 +94,5 @@ var saleFaults = []fault{
 		"cmp.Or(o.Closed(s.Now()), Reason(\"\"))", saleTests},
 	{"sale/terms-currency-of-the-country-ignored", theTerms, "if own, ok := moneyOf(country); ok {",
 		"if own, ok := moneyOf(country); !ok {", saleTests},
-	{"sale/terms-other-hashtags-lost-by-an-error", "offers/catalogue.go", "if changed { // what was read",
-		"if changed && err == nil { // what was read", saleTests},
+	{"sale/terms-other-hashtags-not-known", "offers/catalogue.go", "= found, seen, found.others()", "= found, seen, nil", saleTests},
 }
