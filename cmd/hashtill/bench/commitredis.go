@@ -125,7 +125,7 @@ type bareRedis struct {
 // bareLua does the commands that a new purchase takes, with all its guards.
 //
 // KEYS, for each Change: the offer, the erased mark, purchase and code, three effects,
-// two counts, the pages of the seven new keys, what is due.
+// four counts, the pages of the nine new keys, what is due.
 // ARGV, for each: the offer's version, purchase and code with what lists them, for each
 // effect due, kind, body and id, for each count what is added, its most and what lists it.
 const bareLua = `
@@ -133,31 +133,34 @@ local call, k, a = redis.call, 0, 0
 while k < #KEYS do
   if string.match(call('GETRANGE', KEYS[k+1], 0, 20), '^%d+') ~= ARGV[a+1] then return 'c1' end
   if call('EXISTS', KEYS[k+2], KEYS[k+3], KEYS[k+4], KEYS[k+5], KEYS[k+6], KEYS[k+7]) > 0 then return 'c2' end
-  local n = call('MGET', KEYS[k+8], KEYS[k+9])
-  if tonumber(n[1] or '0') + tonumber(ARGV[a+18]) > tonumber(ARGV[a+19]) then return 'b1' end
-  if tonumber(n[2] or '0') + tonumber(ARGV[a+21]) > tonumber(ARGV[a+22]) then return 'b2' end
+  local n = call('MGET', KEYS[k+8], KEYS[k+9], KEYS[k+10], KEYS[k+11])
+  for c = 0, 3 do
+    local b = a + 18 + 3 * c
+    if tonumber(n[c+1] or '0') + tonumber(ARGV[b]) > tonumber(ARGV[b+1]) then return 'b' end
+  end
   call('SET', KEYS[k+3], ARGV[a+2])
-  call('ZADD', KEYS[k+10], 0, ARGV[a+3])
+  call('ZADD', KEYS[k+12], 0, ARGV[a+3])
   call('SET', KEYS[k+4], ARGV[a+4])
-  call('ZADD', KEYS[k+11], 0, ARGV[a+5])
+  call('ZADD', KEYS[k+13], 0, ARGV[a+5])
   for e = 0, 2 do
     local b = a + 6 + 4 * e
     call('HSET', KEYS[k+5+e], 'kind', ARGV[b+1], 'try', '0', 'leased', '0', 'note', '', 'by', '', 'body', ARGV[b+2])
-    call('ZADD', KEYS[k+17], ARGV[b], ARGV[b+3])
-    call('ZADD', KEYS[k+12+e], 0, 'e' .. ARGV[b+3])
+    call('ZADD', KEYS[k+21], ARGV[b], ARGV[b+3])
+    call('ZADD', KEYS[k+14+e], 0, 'e' .. ARGV[b+3])
   end
-  call('INCRBY', KEYS[k+8], ARGV[a+18])
-  if not n[1] then call('ZADD', KEYS[k+15], 0, ARGV[a+20]) end
-  call('INCRBY', KEYS[k+9], ARGV[a+21])
-  if not n[2] then call('ZADD', KEYS[k+16], 0, ARGV[a+23]) end
-  k = k + 17
-  a = a + 23
+  for c = 0, 3 do
+    local b = a + 18 + 3 * c
+    call('INCRBY', KEYS[k+8+c], ARGV[b])
+    if not n[c+1] then call('ZADD', KEYS[k+17+c], 0, ARGV[b+2]) end
+  end
+  k = k + 21
+  a = a + 29
 end
 return 'ok'`
 
 // purchaseOf is the keys and arguments that bareLua wants of a Change.
 func purchaseOf(c store.Change) (keys []string, args []any, err error) {
-	if len(c.Check) != 2 || len(c.Put) != 2 || len(c.Owe) != 3 || len(c.Add) != 2 || c.Parts() != 9 {
+	if len(c.Check) != 2 || len(c.Put) != 2 || len(c.Owe) != 3 || len(c.Add) != 4 || c.Parts() != 11 {
 		return nil, nil, fmt.Errorf("the first commit of a purchase is not what it was: %d parts", c.Parts())
 	}
 	shard := fmt.Sprintf("{s%d}:", c.Shard)
