@@ -34,27 +34,27 @@ type limits struct{ signIn, code, press, buy gate }
 func newLimits() limits {
 	// A stadium, a university and a mobile network each show one address for thousands.
 	return limits{
-		signIn: gate{network: turnstile{every: time.Second, burst: 60}},
-		code:   gate{network: turnstile{every: time.Second, burst: 60}, account: turnstile{every: 20 * time.Second, burst: 15}},
-		press:  gate{network: turnstile{every: 50 * time.Millisecond, burst: 300}, account: turnstile{every: 2 * time.Second, burst: 20}},
-		buy:    gate{network: turnstile{every: 200 * time.Millisecond, burst: 120}, account: turnstile{every: 20 * time.Second, burst: 8}},
+		signIn: gate{network: Turnstile{Every: time.Second, Burst: 60}},
+		code:   gate{network: Turnstile{Every: time.Second, Burst: 60}, account: Turnstile{Every: 20 * time.Second, Burst: 15}},
+		press:  gate{network: Turnstile{Every: 50 * time.Millisecond, Burst: 300}, account: Turnstile{Every: 2 * time.Second, Burst: 20}},
+		buy:    gate{network: Turnstile{Every: 200 * time.Millisecond, Burst: 120}, account: Turnstile{Every: 20 * time.Second, Burst: 8}},
 	}
 }
 
 // A gate is what one kind of try goes through.
-type gate struct{ network, account turnstile }
+type gate struct{ network, account Turnstile }
 
 // pass counts a try for the network address that it comes from, and for an account unless
 // that is zero. A *TooManyError says that it is one too many.
 func (c *Counter) pass(g *gate, r *http.Request, a offers.Account) error {
 	now := c.Now()
 	if from, public := Origin(r, c.Proxies); public {
-		if wait := g.network.pass(from, now); wait > 0 {
+		if wait := g.network.Pass(from, now); wait > 0 {
 			return &TooManyError{wait}
 		}
 	}
 	if a != (offers.Account{}) {
-		if wait := g.account.pass(a.String(), now); wait > 0 {
+		if wait := g.account.Pass(a.String(), now); wait > 0 {
 			return &TooManyError{wait}
 		}
 	}
@@ -94,29 +94,29 @@ func Origin(r *http.Request, proxies []netip.Prefix) (network string, public boo
 	return at.String(), true
 }
 
-// A turnstile lets everybody through burst times, and then once in every so often. The
-// zero turnstile lets everybody through.
-type turnstile struct {
-	every time.Duration
-	burst int
+// A Turnstile lets everybody through Burst times, and then once in every so often. The
+// zero Turnstile lets everybody through.
+type Turnstile struct {
+	Every time.Duration
+	Burst int
 
 	mu          sync.Mutex
 	seen, older map[string]*rate.Limiter
 }
 
-// maxSeen bounds what a turnstile remembers: twice as many. Whoever was not here while so
+// maxSeen bounds what a Turnstile remembers: twice as many. Whoever was not here while so
 // many others were is as good as new. Forgetting lets somebody through too often, where
 // refusing would keep out everybody.
 const maxSeen = 20_000
 
-// pass lets somebody through, or says how long they have to wait.
-func (t *turnstile) pass(who string, now time.Time) (wait time.Duration) {
+// Pass lets somebody through, or says how long they have to wait.
+func (t *Turnstile) Pass(who string, now time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l, ok := t.seen[who]
 	if !ok {
 		if l, ok = t.older[who]; !ok {
-			l = rate.NewLimiter(rate.Every(t.every), t.burst)
+			l = rate.NewLimiter(rate.Every(t.Every), t.Burst)
 		}
 		if len(t.seen) >= maxSeen || t.seen == nil {
 			t.seen, t.older = map[string]*rate.Limiter{}, t.seen

@@ -37,8 +37,8 @@ func wantWait(t *testing.T, what string, rec *httptest.ResponseRecorder) {
 
 // Each kind of try has its limits, by network address and by account; who waits goes on.
 func TestLimits(t *testing.T) {
-	tight := turnstile{every: 10 * time.Second, burst: 2}
-	loose := turnstile{every: time.Millisecond, burst: 1000}
+	tight := Turnstile{Every: 10 * time.Second, Burst: 2}
+	loose := Turnstile{Every: time.Millisecond, Burst: 1000}
 	for _, by := range []string{"network", "account"} {
 		t.Run(by, func(t *testing.T) {
 			j := newJoining(t, "en")
@@ -64,8 +64,8 @@ func TestLimits(t *testing.T) {
 				if by == "account" && try.gate == &j.limits.signIn {
 					continue // nobody knows yet whose it is
 				}
-				set := func(t *turnstile, like *turnstile) {
-					t.every, t.burst, t.seen, t.older = like.every, like.burst, nil, nil
+				set := func(t *Turnstile, like *Turnstile) {
+					t.Every, t.Burst, t.seen, t.older = like.Every, like.Burst, nil, nil
 				}
 				set(&try.gate.network, &loose)
 				set(&try.gate.account, &loose)
@@ -132,30 +132,44 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// A turnstile remembers so many and no more, and those who were just there for certain.
+// A Turnstile remembers so many and no more, and those who were just there for certain.
 func TestTurnstileIsBounded(t *testing.T) {
-	s := turnstile{every: time.Hour, burst: 1}
+	s := Turnstile{Every: time.Hour, Burst: 1}
 	for i := range 3 * maxSeen {
-		if wait := s.pass(fmt.Sprint(i), t0); wait > 0 {
+		if wait := s.Pass(fmt.Sprint(i), t0); wait > 0 {
 			t.Fatalf("%d waits %s", i, wait)
 		}
-		if i%1000 == 0 && s.pass(fmt.Sprint(i), t0) != time.Hour {
+		if i%1000 == 0 && s.Pass(fmt.Sprint(i), t0) != time.Hour {
 			t.Fatalf("%d comes through twice", i)
 		}
 	}
 	if n := len(s.seen) + len(s.older); n > 2*maxSeen {
 		t.Errorf("%d are remembered", n)
 	}
-	s = turnstile{every: time.Hour, burst: 1}
-	s.pass("before", t0)
+	s = Turnstile{Every: time.Hour, Burst: 1}
+	s.Pass("before", t0)
 	for i := range maxSeen {
-		s.pass(fmt.Sprint(i), t0)
+		s.Pass(fmt.Sprint(i), t0)
 	}
-	if s.pass("before", t0) == 0 {
+	if s.Pass("before", t0) == 0 {
 		t.Error("who was just there is forgotten")
 	}
-	var zero turnstile
-	if zero.pass("a", t0) > 0 {
-		t.Error("the zero turnstile is shut")
+	var zero Turnstile
+	if zero.Pass("a", t0) > 0 {
+		t.Error("the zero Turnstile is shut")
+	}
+}
+
+// When more have come than are remembered, nobody new is refused, and who has just been
+// there is still known.
+func TestTurnstileFull(t *testing.T) {
+	g := Turnstile{Every: time.Hour, Burst: 1}
+	for n := range maxSeen + 5 {
+		if g.Pass(fmt.Sprint(n), t0) > 0 {
+			t.Fatalf("%d is refused", n)
+		}
+	}
+	if g.Pass(fmt.Sprint(maxSeen-1), t0) == 0 {
+		t.Error("who has just been there is forgotten")
 	}
 }

@@ -167,6 +167,12 @@ func (p Purchase) Returning() bool {
 		!slices.ContainsFunc(p.Refunds, func(r Refund) bool { return !r.AskedAt.Before(p.WithdrawnAt) })
 }
 
+// ToShip says that it is the shop's turn to send what was bought. Of what was withdrawn
+// before it was shipped, nothing is left.
+func (p Purchase) ToShip() bool {
+	return p.State == Paid && !p.Digital && p.ShippedAt.IsZero() && p.Left().Minor > 0
+}
+
 // Disputed says that a bank disputes the payment, as far as Stripe has told, and that
 // it has not told the end of it.
 func (p Purchase) Disputed() bool {

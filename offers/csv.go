@@ -369,11 +369,12 @@ func join(all []string) string {
 }
 
 // formulas begin with these for one spreadsheet or another
-// (https://owasp.org/www-community/attacks/CSV_Injection). guarded and unguarded count
+// (https://owasp.org/www-community/attacks/CSV_Injection). Guarded and unguarded count
 // apostrophes, so that text that begins with one comes back too.
 var formula = regexp.MustCompile(`^'*[=+\-@\t\r＝＋－＠]`)
 
-func guarded(s string) string {
+// Guarded is a text as a cell of a file that no spreadsheet takes for a formula.
+func Guarded(s string) string {
 	if formula.MatchString(s) {
 		return "'" + s
 	}
@@ -400,7 +401,7 @@ func writeCSV(w io.Writer, all []Offer) error {
 	for _, o := range all {
 		e := entryOf(o)
 		row := make([]string, len(csvColumns))
-		put := func(column, text string) { row[slices.Index(csvColumns, column)] = guarded(text) }
+		put := func(column, text string) { row[slices.Index(csvColumns, column)] = Guarded(text) }
 		for _, k := range fileKeys {
 			switch k.kind {
 			case aList:

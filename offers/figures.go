@@ -19,8 +19,9 @@ import (
 //   - the orders, which are the purchases that were paid.
 
 // A Stage is how far purchases of an offer came, as [Shop.Funnel] counts them: "wish", a
-// [State] that they came to or, on the way to the payment, past, or for those that were lost "refused/REASON", "expired/STATE" and
-// "cancelled/STATE", with the state that they were in.
+// [State] that they came to or, on the way to the payment, past, or for those that were
+// lost "refused/REASON", "expired/STATE" and "cancelled/STATE", with the state that they
+// were in.
 type Stage string
 
 // Wished is the stage of all.
@@ -126,6 +127,11 @@ type Order struct {
 	PaidAt time.Time
 }
 
+// NewestFirst compares orders for a list that begins with the newest.
+func NewestFirst(a, b Order) int {
+	return cmp.Or(b.PaidAt.Compare(a.PaidAt), cmp.Compare(a.ID, b.ID))
+}
+
 // Orders are the purchases of an offer that were paid and are still kept, the newest
 // first. All are read for it, a few bytes each: a store keeps no order.
 func (s *Shop) Orders(ctx context.Context, offer string) (orders []Order, err error) {
@@ -137,7 +143,7 @@ func (s *Shop) Orders(ctx context.Context, offer string) (orders []Order, err er
 		}
 		return nil
 	})
-	slices.SortFunc(orders, func(a, b Order) int { return cmp.Or(b.PaidAt.Compare(a.PaidAt), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(orders, NewestFirst)
 	return orders, err
 }
 

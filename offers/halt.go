@@ -104,11 +104,8 @@ func (s *Shop) Halted(ctx context.Context) (*Halt, error) {
 	return h, nil
 }
 
-// Stopped says whether the shop is halted, as it was read last.
-func (s *Shop) Stopped() bool { return s.halted() }
-
-// halted is Halted as it was read last, which is seconds ago ([Shop.Refresh]).
-func (s *Shop) halted() bool { return s.halt.Load() != nil }
+// IsHalted is Halted as it was read last, which is seconds ago ([Shop.Refresh]).
+func (s *Shop) IsHalted() bool { return s.halt.Load() != nil }
 
 // waits: an effect of that kind is not done while the shop is halted.
 func waits(kind EffectKind) bool {

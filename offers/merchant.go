@@ -304,7 +304,7 @@ func (s *Shop) RemoveHook(ctx context.Context, merchant, id string) error {
 // paid and not shipped, or money of it is to go back.
 func (p Purchase) Unfinished() bool {
 	_, owed := p.PaidBack()
-	return !p.State.Ended() || owed.Minor > 0 || p.Returning() || p.State == Paid && !p.Digital && p.ShippedAt.IsZero() && p.WithdrawnAt.IsZero()
+	return !p.State.Ended() || owed.Minor > 0 || p.Returning() || p.ToShip()
 }
 
 // RemoveMerchant removes a merchant that sells nothing and owes nothing, with its tokens and

@@ -53,6 +53,9 @@ func (s *Shop) EachEarned(ctx context.Context, see func(offer string, e Earned))
 // MerchantOf is whose offer one is that was sold, removed or not, by one of the purchases
 // that were paid of it. ErrNotFound says that none is kept any more.
 func (s *Shop) MerchantOf(ctx context.Context, offer string) (merchant string, err error) {
+	if known, ok := s.sellers.Load(offer); ok {
+		return known.(string), nil
+	}
 	enough := errors.New("enough")
 	err = s.scan(ctx, store.ShardOf(offer), orderPrefix(offer), func(r store.Record) error {
 		id, ok := ParseID(strings.TrimPrefix(r.Key, orderPrefix(offer)))
@@ -66,13 +69,40 @@ func (s *Shop) MerchantOf(ctx context.Context, offer string) (merchant string, e
 		merchant = p.Merchant
 		return cmp.Or(err, enough)
 	})
-	if err == nil {
-		err = fmt.Errorf("orders of %s: %w", offer, ErrNotFound)
+	switch err {
+	case nil:
+		return "", fmt.Errorf("orders of %s: %w", offer, ErrNotFound)
+	case enough:
+		s.sellers.Store(offer, merchant) // only of what was sold, and that is not made up
+		return merchant, nil
 	}
-	if err == enough {
-		err = nil
+	return "", err
+}
+
+// SoldBefore are the ids of offers of a merchant that are not in the catalogue any more and
+// had sold.
+func (s *Shop) SoldBefore(ctx context.Context, merchant string) (ids []string, err error) {
+	gone := map[string]bool{}
+	err = s.EachEarned(ctx, func(id string, _ Earned) {
+		if _, ok := s.catalogue.get(id); !ok {
+			gone[id] = true
+		}
+	})
+	if err != nil {
+		return nil, err
 	}
-	return merchant, err
+	for id := range gone {
+		of, err := s.MerchantOf(ctx, id)
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return nil, err
+		case of == merchant:
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
 }
 
 // An OwedKind is what is owed of a kind of effect.

@@ -103,7 +103,7 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	case string(Heed):
 		return s.performHeed(ctx, l)
 	case serveLine:
-		if s.halted() { // whose turn came now could not be told in time
+		if s.IsHalted() { // whose turn came now could not be told in time
 			return s.putOff(ctx, l, s.Now().Add(haltPause), "the shop is halted")
 		}
 		return s.performLine(ctx, l)
@@ -116,7 +116,7 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	if e.Since > 0 && follows(e.Kind) {
 		p, remembered = s.recent.get(e.Purchase, e.Since, s.Now())
 	}
-	halted, err := s.halted(), error(nil)
+	halted, err := s.IsHalted(), error(nil)
 	switch {
 	case remembered:
 	case e.Kind == Charge:

@@ -66,6 +66,7 @@ type Shop struct {
 	catalogue catalogue
 	recent    recent
 	halt      atomic.Pointer[Halt] // as it was read last
+	sellers   sync.Map             // whose an offer was that has sold, by id ([Shop.MerchantOf])
 	soldOut   sync.Map             // the keys of counts that were found full: it is worth a look before the next try
 	acts      map[EffectKind]Act
 	answer    func(ctx context.Context, a Answer, again bool) error

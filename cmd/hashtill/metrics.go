@@ -165,7 +165,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	s := m.system
 	figure(inFlightDesc, prometheus.GaugeValue, float64(s.outbox.InFlight()))
 	halted := 0.0
-	if s.shop.Stopped() {
+	if s.shop.IsHalted() {
 		halted = 1
 	}
 	figure(haltedDesc, prometheus.GaugeValue, halted)

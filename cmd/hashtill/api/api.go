@@ -20,11 +20,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
+	"hashtill/confirm"
 	"hashtill/offers"
 )
 
@@ -35,17 +33,14 @@ type API struct {
 	Log      *slog.Logger
 	Followed func() // called when stock was changed; nil: nobody is
 
-	mu      sync.Mutex
-	budget  map[string]*rate.Limiter // by merchant
-	sellers sync.Map                 // whose a removed offer was, by id
+	budget confirm.Turnstile // of merchants
 }
 
 // What a merchant's machines may ask together: so many requests a second, and so many at
 // once. More tokens are not more.
 const (
-	perSecond    = 10
-	burst        = 50
-	maxMerchants = 10_000 // whose budgets are remembered
+	perSecond = 10
+	burst     = 50
 )
 
 // Bounds of a request and an answer.
@@ -86,6 +81,7 @@ type call struct {
 
 // Handler answers requests under /api/v1.
 func (a *API) Handler() http.Handler {
+	a.budget.Every, a.budget.Burst = time.Second/perSecond, burst
 	mux := http.NewServeMux()
 	for _, rt := range routes {
 		mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, rt) })
@@ -171,7 +167,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, rt route) (any, err
 	if err != nil {
 		return nil, err
 	}
-	if wait := a.wait(m.ID); wait > 0 {
+	if wait := a.budget.Pass(m.ID, a.Now()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		return nil, errTooMany
 	}
@@ -179,25 +175,6 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, rt route) (any, err
 		return nil, errNoRight
 	}
 	return rt.do(&call{a, w, r, m, t})
-}
-
-// wait is how long the machines of a merchant have to wait before the next request.
-func (a *API) wait(merchant string) time.Duration {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.budget == nil || len(a.budget) >= maxMerchants {
-		a.budget = map[string]*rate.Limiter{}
-	}
-	l := a.budget[merchant]
-	if l == nil {
-		l = rate.NewLimiter(perSecond, burst)
-		a.budget[merchant] = l
-	}
-	now := a.Now()
-	if l.AllowN(now, 1) {
-		return 0
-	}
-	return time.Second / perSecond
 }
 
 // read reads the body of a request, and nothing else than what it may hold.

@@ -86,43 +86,24 @@ func (c *call) own() (all []offers.Offer) {
 // sold are the ids of the merchant's offers: those of the catalogue, and those that were
 // removed from it and had sold. only, unless it is "", is the one that is meant.
 func (c *call) sold(only string) (ids []string, err error) {
-	seen := map[string]bool{}
-	for _, o := range c.Shop.Offers() {
-		seen[o.ID] = true
-		if o.Merchant == c.merchant.ID && (only == "" || o.ID == only) {
+	ctx := c.r.Context()
+	if only == "" {
+		for _, o := range c.own() {
 			ids = append(ids, o.ID)
 		}
+		gone, err := c.Shop.SoldBefore(ctx, c.merchant.ID)
+		return append(ids, gone...), err
 	}
-	var gone []string
-	see := func(id string) {
-		if !seen[id] {
-			seen[id] = true
-			gone = append(gone, id)
-		}
+	seller, err := "", error(nil)
+	if o, ok := c.Shop.OfferByTag(only); ok && o.ID == only {
+		seller = o.Merchant
+	} else if seller, err = c.Shop.MerchantOf(ctx, only); errors.Is(err, offers.ErrNotFound) {
+		return nil, nil
 	}
-	if only != "" {
-		see(only)
-	} else if err := c.Shop.EachEarned(c.r.Context(), func(id string, _ offers.Earned) { see(id) }); err != nil {
+	if err != nil || seller != c.merchant.ID {
 		return nil, err
 	}
-	for _, id := range gone {
-		seller, known := c.sellers.Load(id)
-		if !known {
-			of, err := c.Shop.MerchantOf(c.r.Context(), id)
-			if errors.Is(err, offers.ErrNotFound) {
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			seller = of
-			c.sellers.Store(id, of) // only of what was sold, and that is not made up
-		}
-		if seller == c.merchant.ID {
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
+	return []string{only}, nil
 }
 
 // orders are the merchant's, the newest first, from a cursor on.

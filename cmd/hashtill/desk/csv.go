@@ -68,15 +68,6 @@ func (d *download) broken(err error) error {
 	panic(http.ErrAbortHandler)
 }
 
-// harmless is a text as a cell that no spreadsheet takes for a formula
-// (https://owasp.org/www-community/attacks/CSV_Injection).
-func harmless(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
-}
-
 // orderHead names the columns of an export of orders.
 var orderHead = []string{"purchase", "paid_at", "hashtag", "title", "variant", "quantity", "total", "currency", "delivery", "tax_percent", "tax",
 	"refunded", "status", "shipped_at", "tracking", "withdrawn_at", "handle", "address", "country", "notes"}
@@ -106,7 +97,7 @@ func orderCells(p offers.Purchase, b offers.Buyer) []string {
 		cells[17], cells[18] = b.Address, b.Country
 	}
 	for i := range cells {
-		cells[i] = harmless(cells[i])
+		cells[i] = offers.Guarded(cells[i])
 	}
 	return cells
 }

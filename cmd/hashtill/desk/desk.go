@@ -81,7 +81,6 @@ type Desk struct {
 	edits   sync.Mutex     // what looks at offers or people before it changes them goes one by one
 	mailing sync.WaitGroup // links on their way
 	doors   doors
-	sellers sync.Map // whose a removed offer was, by id
 	live    live
 	closed  chan struct{}
 	close   func()

@@ -167,7 +167,7 @@ func (c *call) letIn(m offers.Merchant, e offers.Email) error {
 		return err
 	case p.Roles[m.ID] == offers.Owner:
 		return &formError{"They are an owner of it already."}
-	case !c.doors.invites.pass(c.Email(), c.Now()):
+	case c.doors.invites.Pass(c.Email(), c.Now()) > 0:
 		return &formError{"You have invited many people. Please wait a few minutes."}
 	}
 	if err := c.writesAt(m.ID, "invite", string(e), string(offers.Owner)); err != nil {

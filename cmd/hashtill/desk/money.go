@@ -202,7 +202,7 @@ func (c *call) exportMoney() error {
 		return err
 	}
 	for _, l := range slices.Compact(all) {
-		if err := file.row(l.Day, harmless(l.tag), l.Money.Decimal(), l.Money.Currency); err != nil {
+		if err := file.row(l.Day, offers.Guarded(l.tag), l.Money.Decimal(), l.Money.Currency); err != nil {
 			return err
 		}
 	}

@@ -60,7 +60,7 @@ func (c *call) orderPage() error {
 		return err
 	}
 	v := orderView{Purchase: p, State: stateWords[p.State], Marks: marksOf(p), Moments: momentsOf(p), Left: p.Left(), Returning: p.Returning(),
-		CanShip: toShip(p), CanRefund: p.State == offers.Paid && p.Left().Minor > 0, CanCancel: cancellable(p, c.Now()), WithdrawUntil: p.LastWithdrawal()}
+		CanShip: p.ToShip(), CanRefund: p.State == offers.Paid && p.Left().Minor > 0, CanCancel: cancellable(p, c.Now()), WithdrawUntil: p.LastWithdrawal()}
 	v.Tax = p.Tax.Included(p.Total)
 	if !p.Digital && !p.PaidAt.IsZero() { // nobody else's address is needed
 		b, err := c.Shop.Buyer(c.r.Context(), p.Buyer)

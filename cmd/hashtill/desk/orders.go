@@ -44,17 +44,11 @@ type status struct {
 
 // statuses are all of them.
 var statuses = []status{
-	{"to-ship", "To ship", toShip},
+	{"to-ship", "To ship", offers.Purchase.ToShip},
 	{"shipped", "Shipped", func(p offers.Purchase) bool { return !p.ShippedAt.IsZero() }},
 	{"refunded", "Refunded", func(p offers.Purchase) bool { return len(p.Refunds) > 0 }},
 	{"withdrawn", "Withdrawn", func(p offers.Purchase) bool { return !p.WithdrawnAt.IsZero() }},
 	{"disputed", "Disputed", offers.Purchase.Disputed},
-}
-
-// toShip says that it is the shop's turn to send what was bought. Of what was withdrawn
-// before it was shipped, nothing is left.
-func toShip(p offers.Purchase) bool {
-	return p.State == offers.Paid && !p.Digital && p.ShippedAt.IsZero() && p.Left().Minor > 0
 }
 
 // A filter says which orders are meant.
@@ -149,29 +143,9 @@ func (c *call) offersOf(f filter) ([]offers.Offer, error) {
 // removed are the merchant's offers that are not in the catalogue any more and had sold,
 // as far as is known of them.
 func (c *call) removed() (all []offers.Offer, err error) {
-	ctx := c.r.Context()
-	gone := map[string]bool{}
-	err = c.Shop.EachEarned(ctx, func(id string, _ offers.Earned) {
-		if o, ok := c.Shop.OfferByTag(id); !ok || o.ID != id {
-			gone[id] = true
-		}
-	})
-	for id := range gone {
-		merchant, known := c.sellers.Load(id)
-		if !known {
-			of, lost := c.Shop.MerchantOf(ctx, id)
-			if errors.Is(lost, offers.ErrNotFound) {
-				continue
-			}
-			if lost != nil {
-				return nil, lost
-			}
-			merchant = of
-			c.sellers.Store(id, of)
-		}
-		if merchant == c.merchant {
-			all = append(all, offers.Offer{ID: id, Tag: id, Title: "removed", Merchant: c.merchant})
-		}
+	ids, err := c.Shop.SoldBefore(c.r.Context(), c.merchant)
+	for _, id := range ids {
+		all = append(all, offers.Offer{ID: id, Tag: id, Title: "removed", Merchant: c.merchant})
 	}
 	return all, err
 }
@@ -181,7 +155,7 @@ func (c *call) removed() (all []offers.Offer, err error) {
 func (c *call) newest(f filter, of []offers.Offer, most int) (orders []offers.Order, all int, err error) {
 	ctx := c.r.Context()
 	trim := func() {
-		slices.SortFunc(orders, func(a, b offers.Order) int { return cmp.Or(b.PaidAt.Compare(a.PaidAt), cmp.Compare(a.ID, b.ID)) })
+		slices.SortFunc(orders, offers.NewestFirst)
 		orders = slices.CompactFunc(orders, func(a, b offers.Order) bool { return a.ID == b.ID })
 		orders = orders[:min(len(orders), most)]
 	}
@@ -250,7 +224,7 @@ func marksOf(p offers.Purchase) (marks []mark) {
 	add(open, "wait", stateWords[p.State])
 	add(p.Disputed(), "bad", "Disputed")
 	add(p.Returning(), "bad", "Withdrawn: refund it")
-	add(toShip(p), "wait", "To ship")
+	add(p.ToShip(), "wait", "To ship")
 	add(!p.ShippedAt.IsZero(), "good", "Shipped")
 	add(!p.WithdrawnAt.IsZero() && !p.Returning(), "", "Withdrawn")
 	made, owed := p.PaidBack()

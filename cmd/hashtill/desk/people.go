@@ -135,7 +135,7 @@ func (c *call) invite() error {
 		return c.wrong(http.StatusBadRequest, "email", "That is not an e-mail address.")
 	case !slices.Contains(offers.Roles, role):
 		return c.wrong(http.StatusBadRequest, "email", "Choose what they may do.")
-	case !c.doors.invites.pass(c.Email(), c.Now()):
+	case c.doors.invites.Pass(c.Email(), c.Now()) > 0:
 		return c.wrong(http.StatusTooManyRequests, "email", "You have invited many people. Please wait a few minutes.")
 	}
 	c.edits.Lock()

@@ -90,7 +90,7 @@ func (c *call) askLink() error {
 		return c.pageWith(http.StatusBadRequest, "signin.html", f)
 	}
 	now := c.Now()
-	if from, public := confirm.Origin(c.r, c.Proxies); public && !c.doors.networks.pass(from, now) {
+	if from, public := confirm.Origin(c.r, c.Proxies); public && c.doors.networks.Pass(from, now) > 0 {
 		f.Problem = "Too many links were asked for. The last one that was mailed still works; please wait a minute before you ask for another."
 		return c.pageWith(http.StatusTooManyRequests, "signin.html", f)
 	}
@@ -114,7 +114,7 @@ func (c *call) mailLink(ctx context.Context, e offers.Email, to string) error {
 	if err != nil {
 		return err
 	}
-	if !c.doors.addresses.pass(strings.ToLower(string(p.Email)), c.Now()) {
+	if c.doors.addresses.Pass(strings.ToLower(string(p.Email)), c.Now()) > 0 {
 		return nil // in silence, for who is counted is known here
 	}
 	token, err := c.Shop.AskShift(ctx, p.Email, c.Now())

@@ -297,17 +297,3 @@ func TestSessionBeforePerson(t *testing.T) {
 	b.get("/sign-in").is(http.StatusOK)
 	w.as(carl).get("/m/records/").is(http.StatusOK)
 }
-
-// When more have come than are remembered, nobody new is refused, and who has just been
-// there is still known.
-func TestTurnstileFull(t *testing.T) {
-	g := turnstile{every: time.Hour, burst: 1}
-	for n := range maxSeen + 5 {
-		if !g.pass(fmt.Sprint(n), t0) {
-			t.Fatalf("%d is refused", n)
-		}
-	}
-	if g.pass(fmt.Sprint(maxSeen-1), t0) {
-		t.Error("who has just been there is forgotten")
-	}
-}
