@@ -14,6 +14,8 @@ import (
 type mailTemplates struct {
 	html *htmltemplate.Template
 	text *texttemplate.Template
+
+	skeletons skeletons
 }
 
 func newMailTemplates() (*mailTemplates, error) {
@@ -23,7 +25,7 @@ func newMailTemplates() (*mailTemplates, error) {
 		return nil, err
 	}
 	text, err := texttemplate.ParseFS(templates, "templates/mail.txt")
-	return &mailTemplates{html, text}, err
+	return &mailTemplates{html: html, text: text}, err
 }
 
 // A letter is a mail as its templates take it.
@@ -43,25 +45,38 @@ type letter struct {
 type addresses struct{ page, notMe string }
 
 func (p *pages) write(l letter) Mail {
+	html, text, ok := p.mail.skeletons.of(l, p.mail.execute).fill(l)
+	if !ok {
+		html, text = p.mail.execute(l)
+	}
+	return Mail{Lang: l.Lang, Subject: l.Subject, Text: text, HTML: html}
+}
+
+// execute has the templates write a letter.
+func (m *mailTemplates) execute(l letter) (string, string) {
 	var html, text strings.Builder
 	// The templates take every letter: a test renders all of them.
-	if err := p.mail.html.Execute(&html, l); err != nil {
+	if err := m.html.Execute(&html, l); err != nil {
 		panic(fmt.Sprintf("confirm: mail template: %v", err))
 	}
-	if err := p.mail.text.Execute(&text, l); err != nil {
+	if err := m.text.Execute(&text, l); err != nil {
 		panic(fmt.Sprintf("confirm: mail template: %v", err))
 	}
-	return Mail{Lang: l.Lang, Subject: l.Subject, Text: text.String(), HTML: html.String()}
+	return html.String(), text.String()
 }
 
 // letterTo begins a letter with the words of a message group.
 func letterTo(say words.Words, handle, group string, args map[string]any) letter {
+	hello := "mail.hello"
+	if handle == "" {
+		hello = "mail.hello_nobody"
+	}
 	return letter{
 		Lang:      say.Lang,
 		Dir:       say.Dir(),
 		Subject:   say.Say("mail."+group+".subject", args),
 		Preheader: say.Say("mail."+group+".text", args), // the greeting says nothing
-		Hello:     say.Say("mail.hello", map[string]any{"Handle": handle}),
+		Hello:     say.Say(hello, map[string]any{"Handle": handle}),
 		Text:      say.Say("mail."+group+".text", args),
 		Colon:     say.Say("mail.colon", nil),
 	}

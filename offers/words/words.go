@@ -52,26 +52,32 @@ func load(more map[string][]byte) (*library, error) {
 		return nil, err
 	}
 	l := &library{languages: []string{fallback.String()}, all: map[string]Words{}}
+	plain := map[string]map[string]phrase{}
 	for _, e := range entries {
-		if _, err := b.LoadMessageFileFS(files, e.Name()); err != nil {
+		file, err := b.LoadMessageFileFS(files, e.Name())
+		if err != nil {
 			return nil, fmt.Errorf("words: %s: %w", e.Name(), err)
 		}
-		if lang := strings.TrimSuffix(e.Name(), path.Ext(e.Name())); lang != l.languages[0] {
+		lang := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
+		if lang != l.languages[0] {
 			l.languages = append(l.languages, lang)
 		}
+		plain[lang] = phrasesOf(file)
 	}
 	for lang, text := range more {
-		if _, err := b.ParseMessageFileBytes(text, lang+".yaml"); err != nil {
+		file, err := b.ParseMessageFileBytes(text, lang+".yaml")
+		if err != nil {
 			return nil, fmt.Errorf("words: %s: %w", lang, err)
 		}
 		l.languages = append(l.languages, lang)
+		plain[lang] = phrasesOf(file)
 	}
 	tags := make([]language.Tag, len(l.languages))
 	for i, lang := range l.languages {
 		if tags[i], err = language.Parse(lang); err != nil {
 			return nil, fmt.Errorf("words: %s: %w", lang, err)
 		}
-		l.all[lang] = Words{Lang: lang, say: i18n.NewLocalizer(b, lang)}
+		l.all[lang] = Words{Lang: lang, plain: plain[lang], say: i18n.NewLocalizer(b, lang)}
 	}
 	l.matcher = language.NewMatcher(tags)
 	return l, nil
@@ -90,8 +96,9 @@ func Also(lang string, file []byte) (forget func(), err error) {
 
 // Words are those of one language.
 type Words struct {
-	Lang string // one of Languages
-	say  *i18n.Localizer
+	Lang  string // one of Languages
+	plain map[string]phrase
+	say   *i18n.Localizer // knows all messages
 }
 
 // rightToLeft are the scripts that are written so, where a language is (Unicode CLDR,
@@ -137,6 +144,9 @@ func For(preferences ...string) Words {
 // the argument Count chooses. A message that is not there reads as its key: a test
 // sees to it that there is none.
 func (w Words) Say(key string, args map[string]any) string {
+	if text, ok := w.plain[key].fill(args); ok {
+		return text
+	}
 	if n, ok := args["Count"]; ok {
 		// A message without plurals is an error here, and tried again below.
 		text, err := w.say.Localize(&i18n.LocalizeConfig{MessageID: key, TemplateData: args, PluralCount: n})
