@@ -125,6 +125,6 @@ func (s *Shop) purchaseUnlessHalted(ctx context.Context, id ID) (p Purchase, hal
 	if recs[0].Version == 0 {
 		return Purchase{}, false, fmt.Errorf("purchase %s: %w", id, ErrNotFound)
 	}
-	p, err = readPurchase(recs[0])
+	p, err = s.recent.read(id, recs[0])
 	return p, recs[1].Version > 0, err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"sync"
 
 	"github.com/bojanz/currency"
 )
@@ -47,6 +48,34 @@ func (m Money) Times(n int) (Money, error) {
 // Format writes the amount as the readers of a language do (Unicode CLDR):
 // "$149.99" in English, "149,99 $US" in French.
 func (m Money) Format(lang string) string {
+	key := reading{m, lang}
+	formatted.Lock()
+	text, known := formatted.all.get(key)
+	formatted.Unlock()
+	if known {
+		return text
+	}
+	text = m.format(lang)
+	formatted.Lock()
+	defer formatted.Unlock()
+	formatted.all.put(key, text)
+	return text
+}
+
+// formatted are amounts as they were formatted lately: prices are said again and again,
+// and to put one together takes 10 µs.
+var formatted struct {
+	sync.Mutex
+	all lately[reading, string]
+}
+
+// A reading is an amount as the readers of a language see it.
+type reading struct {
+	amount Money
+	lang   string
+}
+
+func (m Money) format(lang string) string {
 	a, err := currency.NewAmountFromInt64(m.Minor, m.Currency)
 	if err != nil {
 		return m.String()

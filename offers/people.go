@@ -52,6 +52,15 @@ func (s *Shop) Buyer(ctx context.Context, a Account) (Buyer, error) {
 	return readBuyer(recs[0])
 }
 
+// look is Buyer for who changes nothing of what it answers.
+func (s *Shop) look(ctx context.Context, a Account) (Buyer, error) {
+	recs, err := s.store.Get(ctx, a.Shard(), buyerKey(a))
+	if err != nil {
+		return Buyer{}, err
+	}
+	return s.decoded.read(a, recs[0])
+}
+
 // Register makes an account a buyer, or renews what is known of one: what is not
 // given stays, and so do a Stop and the buyer's limits. Wishes that wait for it go on
 // by themselves.
@@ -347,7 +356,7 @@ func (s *Shop) Wished(ctx context.Context, a Account, post string) (wished bool,
 
 // OweAnswer answers a post, once, unless its author said stop.
 func (s *Shop) OweAnswer(ctx context.Context, a Answer) error {
-	b, err := s.Buyer(ctx, a.Account)
+	b, err := s.look(ctx, a.Account)
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	if act == nil {
 		return fmt.Errorf("nobody performs %s", e.Kind)
 	}
-	b, err := s.Buyer(ctx, p.Buyer)
+	b, err := s.look(ctx, p.Buyer)
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (s *Shop) performFile(ctx context.Context, settle *store.Settle, p Purchase
 // enrolled is the event of a purchase whose buyer may have registered, or said
 // stop, since the wish.
 func (s *Shop) enrolled(ctx context.Context, p Purchase) (Event, error) {
-	b, err := s.Buyer(ctx, p.Buyer)
+	b, err := s.look(ctx, p.Buyer)
 	switch {
 	case err != nil:
 		return Event{}, err
@@ -337,7 +337,7 @@ func (s *Shop) performAnswer(ctx context.Context, l store.Lease) error {
 	if s.answer == nil {
 		return fmt.Errorf("nobody performs %s", l.Kind)
 	}
-	b, err := s.Buyer(ctx, a.Account)
+	b, err := s.look(ctx, a.Account)
 	if err != nil {
 		return err
 	}

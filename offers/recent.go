@@ -1,15 +1,18 @@
 package offers
 
 import (
+	"bytes"
 	"sync"
 	"time"
+
+	"hashtill/store"
 )
 
 const (
 	// recentFor is how long a purchase is remembered as it was committed.
 	recentFor = 2 * time.Second
 	// recentMost is how many are remembered at least, and half of how many at most: about
-	// 20 MB.
+	// 25 MB.
 	recentMost = 4096
 )
 
@@ -24,35 +27,26 @@ const (
 // Whoever performs an effect asks for a purchase that is not older than the commit that
 // owed it. A charge begins on what the store says.
 type recent struct {
-	mu          sync.Mutex
-	young, aged map[ID]*remembered // together all; those that are used again are young
+	mu  sync.Mutex
+	all lately[ID, *remembered]
 }
 
 // A remembered purchase is not written to.
 type remembered struct {
-	p  Purchase
-	at time.Time
+	p     Purchase
+	value []byte // of its record
+	at    time.Time
 }
 
-// keep remembers a purchase that has been committed.
-func (r *recent) keep(p Purchase, now time.Time) {
+// keep remembers a purchase that has been committed as that value.
+func (r *recent) keep(p Purchase, value []byte, now time.Time) {
 	p.remembered = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old := r.find(p.ID); old != nil && old.p.version >= p.version {
+	if old, known := r.all.get(p.ID); known && old.p.version >= p.version {
 		return // who committed later was here first
 	}
-	if len(r.young) >= recentMost || r.young == nil {
-		r.young, r.aged = make(map[ID]*remembered, recentMost), r.young
-	}
-	r.young[p.ID] = &remembered{p, now}
-}
-
-func (r *recent) find(id ID) *remembered {
-	if m := r.young[id]; m != nil {
-		return m
-	}
-	return r.aged[id]
+	r.all.put(p.ID, &remembered{p, value, now})
 }
 
 // forget forgets all: it is not known how a commit has ended. A store that fails over may
@@ -60,20 +54,84 @@ func (r *recent) find(id ID) *remembered {
 func (r *recent) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.young, r.aged = nil, nil
+	r.all = lately[ID, *remembered]{}
 }
 
 // get is a purchase as it was committed by this process a moment ago, at that version or
 // a later one.
 func (r *recent) get(id ID, version int64, now time.Time) (p Purchase, ok bool) {
 	r.mu.Lock()
-	m := r.find(id)
+	m, known := r.all.get(id)
 	r.mu.Unlock()
-	if m == nil || m.p.version < version {
+	if !known || m.p.version < version {
 		return Purchase{}, false
 	}
 	if age := now.Sub(m.at); age < 0 || age > recentFor {
 		return Purchase{}, false
 	}
 	return m.p, true
+}
+
+// read is readPurchase, but what is remembered is not decoded again: a tenth of what was
+// left of the CPU of a purchase without its store (hashtill bench buy --store memory).
+func (r *recent) read(id ID, rec store.Record) (Purchase, error) {
+	r.mu.Lock()
+	m, known := r.all.get(id)
+	r.mu.Unlock()
+	if !known || !bytes.Equal(m.value, rec.Value) {
+		return readPurchase(rec)
+	}
+	p := m.p
+	p.version, p.remembered = rec.Version, false
+	return p, nil
+}
+
+// lately keeps what was put into it lately: recentMost at least, and twice as many at most.
+type lately[K comparable, V any] struct{ young, aged map[K]V }
+
+func (l *lately[K, V]) get(key K) (v V, known bool) {
+	if v, known = l.young[key]; !known {
+		v, known = l.aged[key]
+	}
+	return v, known
+}
+
+func (l *lately[K, V]) put(key K, v V) {
+	if len(l.young) >= recentMost || l.young == nil {
+		l.young, l.aged = map[K]V{}, l.young
+	}
+	l.young[key] = v
+}
+
+// decoded remembers buyers as they were decoded last, beside the records that they stood
+// in. The records are read all the same, and decoded where they are others: a purchase
+// looks at its buyer six times, which took a tenth of its CPU (hashtill bench buy --store
+// memory).
+type decoded struct {
+	mu  sync.Mutex
+	all lately[Account, decodedBuyer]
+}
+
+// A decodedBuyer is not written to.
+type decodedBuyer struct {
+	value []byte
+	b     Buyer
+}
+
+// read is readBuyer for who only reads what it answers.
+func (d *decoded) read(a Account, r store.Record) (Buyer, error) {
+	d.mu.Lock()
+	known, ok := d.all.get(a)
+	d.mu.Unlock()
+	if ok && bytes.Equal(known.value, r.Value) {
+		known.b.version = r.Version
+		return known.b, nil
+	}
+	b, err := readBuyer(r)
+	if err == nil && r.Version > 0 {
+		d.mu.Lock()
+		d.all.put(a, decodedBuyer{r.Value, b})
+		d.mu.Unlock()
+	}
+	return b, err
 }

@@ -3,8 +3,11 @@ package offers
 import (
 	"context"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
+
+	"hashtill/store"
 )
 
 // A purchase is remembered by who has committed it, and another process moves it: nothing
@@ -116,8 +119,8 @@ func TestRemembered(t *testing.T) {
 func TestRecent(t *testing.T) {
 	var r recent
 	id := func(n int) ID { return NewID("x", string(rune(n)), "buytee") }
-	r.keep(Purchase{ID: id(1), State: Mailed, version: 5}, t0)
-	r.keep(Purchase{ID: id(1), State: Coded, version: 4}, t0)
+	r.keep(Purchase{ID: id(1), State: Mailed, version: 5}, nil, t0)
+	r.keep(Purchase{ID: id(1), State: Coded, version: 4}, nil, t0)
 	if p, ok := r.get(id(1), 5, t0.Add(recentFor)); !ok || p.State != Mailed || !p.remembered {
 		t.Errorf("%+v, %v", p, ok)
 	}
@@ -131,13 +134,64 @@ func TestRecent(t *testing.T) {
 		t.Error("it is remembered from the future")
 	}
 	for n := range 3 * recentMost {
-		r.keep(Purchase{ID: id(n + 2), version: 1}, t0)
+		r.keep(Purchase{ID: id(n + 2), version: 1}, nil, t0)
 	}
-	if _, ok := r.get(id(1), 0, t0); ok || len(r.young)+len(r.aged) > 2*recentMost {
-		t.Errorf("%d are remembered", len(r.young)+len(r.aged))
+	if _, ok := r.get(id(1), 0, t0); ok || len(r.all.young)+len(r.all.aged) > 2*recentMost {
+		t.Errorf("%d are remembered", len(r.all.young)+len(r.all.aged))
 	}
 	r.forget()
 	if _, ok := r.get(id(3*recentMost+1), 0, t0); ok {
 		t.Error("it is not forgotten")
+	}
+}
+
+// A purchase that is read again is the one that the record tells of, whatever is remembered.
+func TestRememberedIsRead(t *testing.T) {
+	var r recent
+	id := NewID("x", "1", "buytee")
+	r.keep(Purchase{ID: id, State: Mailed, version: 5}, []byte(`{"state":"mailed"}`), t0)
+	for _, rec := range []store.Record{
+		{Version: 5, Value: []byte(`{"state":"mailed"}`)},
+		{Version: 6, Value: []byte(`{"state":"mailed"}`)},
+		{Version: 5, Value: []byte(`{"state":"coded"}`)},
+	} {
+		want, err := readPurchase(rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := r.read(id, rec); err != nil || p.State != want.State || p.version != want.version || p.remembered {
+			t.Errorf("%+v, %v, want %+v", p, err, want)
+		}
+	}
+	if _, err := r.read(id, store.Record{Version: 9, Value: []byte("{")}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a damaged record: %v", err)
+	}
+}
+
+// A buyer that is read again is the one that the record tells of, whatever was decoded before.
+func TestDecodedBuyers(t *testing.T) {
+	var d decoded
+	a := account(1)
+	for n, r := range []store.Record{
+		{Version: 1, Value: []byte(`{"handle":"ann"}`)},
+		{Version: 2, Value: []byte(`{"handle":"ann"}`)},
+		{Version: 3, Value: []byte(`{"handle":"bob"}`)},
+		{Version: 3, Value: []byte(`{"handle":"eve"}`)}, // another store's
+		{},
+		{Version: 1, Value: []byte(`{"handle":"eve"}`)},
+	} {
+		want, err := readBuyer(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := d.read(a, r); err != nil || !reflect.DeepEqual(b, want) {
+			t.Errorf("%d: %+v, %v, want %+v", n, b, err, want)
+		}
+	}
+	if _, err := d.read(a, store.Record{Version: 9, Value: []byte("{")}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a damaged record: %v", err)
+	}
+	if b, _ := d.read(account(2), store.Record{Version: 1, Value: []byte(`{"handle":"kim"}`)}); b.Handle != "kim" {
+		t.Errorf("another account is %q", b.Handle)
 	}
 }

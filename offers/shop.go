@@ -65,6 +65,7 @@ type Shop struct {
 	store     store.Store
 	catalogue catalogue
 	recent    recent
+	decoded   decoded
 	halt      atomic.Pointer[Halt] // as it was read last
 	sellers   sync.Map             // whose an offer was that has sold, by id ([Shop.MerchantOf])
 	soldOut   sync.Map             // the keys of counts that were found full: it is worth a look before the next try
@@ -144,7 +145,7 @@ func (s *Shop) Press(ctx context.Context, id ID, round int, card string, now tim
 	if err != nil {
 		return Purchase{}, err
 	}
-	b, err := s.Buyer(ctx, p.Buyer)
+	b, err := s.look(ctx, p.Buyer)
 	if err != nil {
 		return Purchase{}, err
 	}
@@ -253,7 +254,7 @@ func (s *Shop) Purchase(ctx context.Context, id ID) (Purchase, error) {
 	if recs[0].Version == 0 {
 		return Purchase{}, fmt.Errorf("purchase %s: %w", id, ErrNotFound)
 	}
-	return readPurchase(recs[0])
+	return s.recent.read(id, recs[0])
 }
 
 // scanPage is how many records are read at a time.
@@ -384,8 +385,8 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 		switch {
 		case err == nil:
 			after.remembered = false
-			if len(c.Put) > 0 {
-				s.recent.keep(after, s.Now())
+			if len(c.Put) > 0 && c.Put[0].Key == purchaseKey(id) {
+				s.recent.keep(after, c.Put[0].Value, s.Now())
 			}
 			s.committed(ctx, before, after, ev, c)
 			return after, refusal

@@ -240,8 +240,8 @@ var byCase = func() map[State]map[EventKind][]row {
 //
 // The zero Purchase and a WishHeard begin one.
 func Step(p Purchase, ev Event, now time.Time) (Purchase, []Effect, error) {
+	s := step{p: p, ev: ev, now: now}
 	for _, r := range byCase[p.State][ev.Kind] {
-		s := step{p: p, ev: ev, now: now}
 		if r.when != nil && !r.when.ok(&s) {
 			continue
 		}

@@ -31,7 +31,7 @@ func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error
 	if err != nil {
 		return Purchase{}, err
 	}
-	b, err := s.Buyer(ctx, w.Account)
+	b, err := s.look(ctx, w.Account)
 	if err != nil {
 		return Purchase{}, err
 	}
