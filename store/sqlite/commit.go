@@ -64,12 +64,7 @@ func (w *writer) apply(c store.Change) error {
 			return err
 		}
 	}
-	for _, a := range c.Add {
-		if err := w.add(c.Shard, a); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.adds(c.Shard, c.Add)
 }
 
 func (w *writer) check(shard int, p store.Check) error {
@@ -101,24 +96,69 @@ func (w *writer) put(shard int, p store.Put) error {
 		p.Value, shard, p.Key, p.Version)
 }
 
-// add moves a count. The statement that every Add takes leaves alone what it would
-// bring to 0, so that only an Add that has changed nothing takes a second one: it
-// removes that count, or finds it out of bounds.
-func (w *writer) add(shard int, a store.Add) error {
-	if a.By == 0 {
-		return nil // always allowed, and a count of 0 needs no row
+// A counted is a count as the batch under way found it, and as it leaves it.
+type counted struct{ was, n int64 }
+
+// A countKey is where a count is.
+type countKey struct {
+	shard int
+	key   string
+}
+
+// adds moves counts, all or none. They are read once in a batch and written at its end,
+// as the units of an offer that everybody wants are counted by every job of it. With a
+// statement for each Add they took an eighth of the writer's time (hashtill bench buy).
+func (w *writer) adds(shard int, all []store.Add) error {
+	for i, a := range all {
+		c, err := w.count(countKey{shard, a.Key})
+		if err != nil {
+			return err
+		}
+		if low, high := a.Room(); a.By != 0 && (c.n < low || c.n > high) { // to add 0 is always allowed
+			for _, done := range all[:i] {
+				w.counts[countKey{shard, done.Key}].n -= done.By
+			}
+			return &store.GuardError{Err: store.ErrBound, Key: a.Key}
+		}
+		c.n += a.By
 	}
-	low, high := a.Room()
-	rows, err := w.change(`INSERT INTO count (shard, key, n) SELECT ?1, ?2, ?3
-			WHERE coalesce((SELECT n FROM count WHERE shard = ?1 AND key = ?2), 0) BETWEEN ?4 AND ?5
-			ON CONFLICT DO UPDATE SET n = n + excluded.n WHERE n + excluded.n <> 0`,
-		shard, a.Key, a.By, low, high)
-	if err != nil || rows == 1 {
-		return err
+	return nil
+}
+
+// count is a count as the batch has it.
+func (w *writer) count(at countKey) (*counted, error) {
+	if c, ok := w.counts[at]; ok {
+		return c, nil
 	}
-	return w.one(store.ErrBound, a.Key,
-		`DELETE FROM count WHERE shard = ?1 AND key = ?2 AND n + ?3 = 0 AND n BETWEEN ?4 AND ?5`,
-		shard, a.Key, a.By, low, high)
+	c := &counted{}
+	err := w.raw.each(func(row []driver.Value) error { return scan(row, &c.n) }, getCount, at.shard, at.key)
+	if err != nil {
+		return nil, err
+	}
+	c.was = c.n
+	w.counts[at] = c
+	return c, nil
+}
+
+// writeCounts writes what the batch has counted. A count of 0 needs no row.
+func (w *writer) writeCounts() error {
+	for at, c := range w.counts {
+		query := `INSERT INTO count (shard, key, n) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET n = excluded.n`
+		switch c.n {
+		case c.was:
+			continue
+		case 0:
+			query = `DELETE FROM count WHERE shard = ?1 AND key = ?2 AND ?3 = 0`
+		}
+		rows, err := w.raw.exec(query, at.shard, at.key, c.n)
+		if err == nil && rows != 1 {
+			err = fmt.Errorf("%d rows of count %q", rows, at.key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // blob is never NULL.

@@ -38,9 +38,10 @@ type writer struct {
 	raw     *raw // the same, while the writer runs
 	jobs    chan *job
 	ended   chan struct{}
-	err     error // of its end
-	careful int   // for so many batches each job gets a savepoint
-	changed int64 // rows, by the job that is being done
+	err     error                 // of its end
+	careful int                   // for so many batches each job gets a savepoint
+	changed int64                 // rows, by the job that is being done
+	counts  map[countKey]*counted // of the batch
 }
 
 func newWriter(conn *sql.Conn) *writer {
@@ -48,6 +49,8 @@ func newWriter(conn *sql.Conn) *writer {
 		conn:  conn,
 		jobs:  make(chan *job, maxBatch),
 		ended: make(chan struct{}),
+
+		counts: map[countKey]*counted{},
 	}
 }
 
@@ -101,6 +104,7 @@ func (j *job) take() bool { return j.ctx.Err() == nil && j.taken.CompareAndSwap(
 func (w *writer) batch(j *job) {
 	batch := []*job{j}
 	w.careful = max(w.careful-1, 0)
+	clear(w.counts)
 	err := w.exec("BEGIN IMMEDIATE")
 	for parts := 0; err == nil; j = batch[len(batch)-1] {
 		if err = w.do(j); errors.Is(err, errUndo) {
@@ -117,6 +121,9 @@ func (w *writer) batch(j *job) {
 			break
 		}
 		batch = append(batch, next)
+	}
+	if err == nil {
+		err = w.writeCounts()
 	}
 	if err == nil {
 		err = w.exec("COMMIT")
@@ -194,6 +201,7 @@ func (w *writer) do(j *job) error {
 // written in between.
 func (w *writer) anew(batch []*job) error {
 	w.careful = wary
+	clear(w.counts)
 	for _, query := range []string{"ROLLBACK", "BEGIN IMMEDIATE"} {
 		if err := w.exec(query); err != nil {
 			return err
