@@ -91,6 +91,9 @@ func run(ctx context.Context, args, environ []string, out, errOut io.Writer) (co
 		return exited
 	}
 	if err == nil {
+		collecting, stop := context.WithCancel(ctx)
+		defer stop()
+		go collectByLoad(collecting)
 		err = call.Run(&env{ctx: ctx, environ: environ, out: out, err: errOut, config: c.Config}, bench.Run{Ctx: ctx, Out: out, Err: errOut})
 	} else {
 		err = usageError{fmt.Errorf("%w (see hashtill --help)", err)}
