@@ -41,3 +41,27 @@ func FuzzSkeleton(f *testing.F) {
 		}
 	})
 }
+
+// What a mail costs, written by its skeleton and by the templates themselves.
+func BenchmarkMail(b *testing.B) {
+	m, err := newMailTemplates()
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := letter{Lang: "en", Dir: "ltr", Subject: "Your purchase", Hello: "Hello @ann,", Text: "Press the button to buy it.",
+		Colon: ": ", Button: "Confirm", Link: "https://shop.example/c/abc", Notes: []string{"Until 12:30.", "Nothing is charged before."},
+		NotMe: hint{Text: "It was not you?", To: "https://shop.example/n/abc", Label: "Stop it"}}
+	for range 8 {
+		l.Rows = append(l.Rows, line{Label: "Seller", Value: "Example Ltd\n1 Road, Town"})
+	}
+	b.Run("skeleton", func(b *testing.B) {
+		for b.Loop() {
+			m.skeletons.of(l, m.execute).fill(l)
+		}
+	})
+	b.Run("templates", func(b *testing.B) {
+		for b.Loop() {
+			m.execute(l)
+		}
+	})
+}
