@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
 	"hashtill/offers"
 )
@@ -14,7 +16,7 @@ import (
 func FuzzSpotter(f *testing.F) {
 	code := string(offers.NewCode([]byte("key"), "id", 0))
 	for _, tag := range []string{"", "#", "BuyHat", "＃BuyHat", "Größe", "GRÖSSE", "帽子", "ＢｕｙＴｅｅ", "İstanbul", "ΣΊΣΥΦΟΣ", "ﬀ", "ǅ", "K",
-		"한글", "ᄒ\u1161\u11ab", "q\u0307\u0323", "\u0344", "ŉ", "\xff", code, strings.ToUpper(code), code[:3] + "\u0301_" + code[3:],
+		"今日のカレー部_7", "か\u3099", "Ｂ帽", "帽B", "゛", "ヿ", "한글", "ᄒ\u1161\u11ab", "q\u0307\u0323", "\u0344", "ŉ", "\xff", code, strings.ToUpper(code), code[:3] + "\u0301_" + code[3:],
 		strings.Repeat("a\u0300", 40), strings.Repeat("x", 500), strings.Repeat("é", 500)} {
 		f.Add(tag)
 	}
@@ -29,6 +31,29 @@ func FuzzSpotter(f *testing.F) {
 			t.Errorf("%q is a code", raw)
 		}
 	})
+}
+
+// TestSteady: a hashtag that is steady is its own key, and cannot be a code.
+func TestSteady(t *testing.T) {
+	n := 0
+	for r := rune(utf8.RuneSelf); r <= unicode.MaxRune; r++ {
+		tag := "a" + string(r) + "_7"
+		if !steady([]byte(tag)) {
+			continue
+		}
+		n++
+		if offers.TagKey(tag) != tag || !unicode.IsLetter(r) {
+			t.Errorf("%U is taken for steady", r)
+		}
+	}
+	if n < 20_000 {
+		t.Errorf("only %d characters are steady", n)
+	}
+	for _, tag := range []string{"帽B", "#帽", "帽 ", "か\u3099", "\xff"} {
+		if steady([]byte(tag)) {
+			t.Errorf("%q is taken for steady", tag)
+		}
+	}
 }
 
 func TestTagIndex(t *testing.T) {

@@ -382,10 +382,10 @@ var mainFaults = []fault{
 	{"hearing/anybody-calls-the-webhook", "bot/x/webhook.go", "if !hmac.Equal(", "if false && !hmac.Equal(", hearTests},
 	{"hearing/silence-is-no-end", "bot/x/lines.go", "\tw.timer.Reset(silence)\n", "", hearTests},
 	{"hearing/waits-begin-anew", "bot/x/backoff.go", "sleep(ctx, time.Until(b.until))", "sleep(ctx, 0)", hearTests},
-	{"hearing/escapes-not-seen-at-a-glance", "bot/x/glance.go", "escaped(line) || ", "", glanceTests},
+	{"hearing/escapes-not-seen-at-a-glance", "bot/x/glance.go", "if escaped(line) {", "if false && escaped(line) {", glanceTests},
 	{"hearing/capitals-not-seen-at-a-glance", "bot/spot.go", "r += 'a' - 'A'", "r += 0", glanceTests},
-	{"hearing/mentions-not-seen-at-a-glance", "bot/x/glance.go", " || string(id) == g.self", "", glanceTests},
-	{"hearing/unknown-post-turned-away", "bot/x/glance.go", "if !found { // it is looked up", "if !found && refs < 0 {", glanceTests},
+	{"hearing/mentions-not-seen-at-a-glance", "bot/x/glance.go", " || string(l[from:end]) == g.self", "", glanceTests},
+	{"hearing/unknown-post-turned-away", "bot/x/glance.go", "if !slices.ContainsFunc(g.included, same) {", "if false && !slices.ContainsFunc(g.included, same) {", glanceTests},
 	{"hearing/passed-over-is-not-paid-for", "bot/x/bill.go", "b.sum.PostsRead += n", "b.sum.PostsRead += 0 * n", glanceTests},
 
 	// What only a process that is killed shows.
