@@ -27,7 +27,7 @@ const (
 // An Outbox leases effects that are due and has them performed, at least once
 // each. Any number of outboxes, in any number of processes, may work on one Store.
 //
-// Fill in Store and Do, call Run once, and Nudge after every commit in this
+// Fill in Store and Do, call Run, one at a time, and Nudge after every commit in this
 // process that owes something. The zero values of the other fields are good.
 //
 // An effect's Try counts how often it was handed out, not how often it was really
@@ -72,7 +72,7 @@ type Outbox struct {
 	all   sync.WaitGroup
 
 	resting chan func()   // read by goroutines that have nothing to perform
-	over    chan struct{} // closed when Run ends, for these
+	over    chan struct{} // of this Run, closed when it ends, for these
 
 	drained chan struct{} // holds one when a group has no more waiting than its share any more
 
@@ -127,7 +127,7 @@ func (o *Outbox) init() {
 		o.busy = map[string]int{}
 		o.waiting = map[string][]Lease{}
 		o.moved = map[string]time.Time{}
-		o.resting, o.over = make(chan func()), make(chan struct{})
+		o.resting = make(chan func())
 		o.drained = make(chan struct{}, 1)
 		o.pending = map[pendingKey]pending{}
 		o.news = make(chan struct{})
@@ -181,11 +181,12 @@ func (o *Outbox) Run(ctx context.Context) error {
 	o.init()
 	work, cutOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer cutOff()
+	o.over = make(chan struct{})
+	defer close(o.over)
 	err := o.leaseUntil(ctx, work)
 	grace := time.AfterFunc(o.Grace, cutOff)
 	defer grace.Stop()
 	o.all.Wait()
-	close(o.over)
 	return err
 }
 
@@ -198,12 +199,13 @@ func (o *Outbox) begin(do func()) {
 		return
 	default:
 	}
+	over := o.over
 	go func() {
 		for {
 			do()
 			select {
 			case do = <-o.resting:
-			case <-o.over:
+			case <-over:
 				return
 			}
 		}

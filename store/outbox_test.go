@@ -452,6 +452,25 @@ func TestOutboxStops(t *testing.T) {
 	})
 }
 
+// An outbox that has stopped may run again.
+func TestOutboxRunsAgain(t *testing.T) {
+	withPost(t, nil, nothing, func(p *post) {
+		p.owe("mail", "first", 0)
+		p.box.Nudge()
+		synctest.Wait()
+		p.stop()
+		if err := <-p.ended; err != nil {
+			p.Error(err)
+		}
+		p.owe("mail", "second", 0)
+		ctx, stop := context.WithCancel(p.Context())
+		go func() { p.ended <- p.box.Run(ctx) }()
+		synctest.Wait()
+		p.wantCalls("first/1", "second/1")
+		stop()
+	})
+}
+
 func TestOutboxStoreAway(t *testing.T) {
 	s := store.NewMemory()
 	away := &awayStore{Memory: s}
