@@ -3,9 +3,9 @@ package redis
 import (
 	"context"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -60,18 +60,24 @@ type job struct {
 // take makes the job the writer's, if its caller still wants it.
 func (j *job) take() bool { return j.ctx.Err() == nil && j.taken.CompareAndSwap(false, true) }
 
-// A writer sends the Changes of one shard, one batch at a time.
+// A writer is the errand of those who change one shard, one batch at a time.
 type writer struct {
-	db    *DB
-	shard int
-	jobs  chan *job
-	ended chan struct{}
-	batch int64 // the number of the last one
+	ofShard
+	jobs    chan *job
+	batches int64 // so many were sent
+
+	// What is under way.
+	batch *batch // nil if nothing
+	sent  *redis.Cmd
+	until time.Time // patience
 }
 
 func newWriter(d *DB, shard int) *writer {
-	return &writer{db: d, shard: shard, jobs: make(chan *job, maxBatch), ended: make(chan struct{})}
+	return &writer{ofShard: ofShard{db: d, shard: shard}, jobs: make(chan *job, maxBatch)}
 }
+
+// waiting implements errand.
+func (w *writer) waiting() int { return len(w.jobs) }
 
 // call waits for the answer to a Change. If ctx ends before the writer has taken it
 // up, it does not happen; afterwards nobody knows.
@@ -82,6 +88,7 @@ func (w *writer) call(ctx context.Context, c store.Change) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	w.db.wake(w)
 	select {
 	case <-j.done:
 		return j.err
@@ -99,49 +106,61 @@ func (w *writer) call(ctx context.Context, c store.Change) error {
 	}
 }
 
-// stop ends the writer when all calls have been answered. No call may follow.
-func (w *writer) stop() {
-	close(w.jobs)
-	<-w.ended
-}
-
-func (w *writer) run() {
-	defer close(w.ended)
-	for j := range w.jobs {
-		if !j.take() {
-			continue
+// pack implements errand.
+func (w *writer) pack(ctx context.Context, packet redis.Pipeliner) (bytes int) {
+	w.batch = nil
+	b := newBatch(w.db, w.shard)
+	for len(b.jobs) < maxBatch && b.size() < maxBatchBytes {
+		next := w.next()
+		if next == nil {
+			break
 		}
-		// Those who were answered a moment ago may want something next. The first of
-		// them would be sent alone, and all others would wait for its answer: they are
-		// let run as long as that brings more.
-		for n := -1; n < len(w.jobs); {
-			n = len(w.jobs)
-			runtime.Gosched()
-		}
-		b := newBatch(w.db, w.shard)
-		b.add(j)
-		for len(b.jobs) < maxBatch && b.bytes < maxBatchBytes {
-			next := w.waiting()
-			if next == nil {
-				break
-			}
-			b.add(next)
-		}
-		w.send(b)
-		for _, j := range b.jobs {
-			close(j.done)
-		}
+		b.add(next)
 	}
+	if len(b.jobs) == 0 {
+		return 0
+	}
+	w.batches++
+	b.number = w.batches
+	w.until, _ = ctx.Deadline()
+	w.batch, w.sent = b, commitScript.EvalSha(ctx, packet, b.keys, b.argv()...)
+	return b.size()
 }
 
-// waiting takes the next job, if there is one.
-func (w *writer) waiting() *job {
+// unpack implements errand.
+func (w *writer) unpack() {
+	if w.batch == nil {
+		w.db.back(w)
+		return
+	}
+	answer, err := w.sent.Text()
+	if err != nil && passing(err) {
+		w.db.errands.Go(w.insist)
+		return
+	}
+	w.answer(answer, err)
+}
+
+// insist has the batch done that was not answered: it is sent again and again.
+func (w *writer) insist() {
+	ctx, cancel := context.WithDeadline(context.Background(), w.until)
+	defer cancel()
+	var answer string
+	err := insist(ctx, w.db.ends, func() (err error) {
+		answer, err = commitScript.Run(ctx, w.db.client, w.batch.keys, w.batch.argv()...).Text()
+		if err != nil {
+			w.db.outage.met(err)
+		}
+		return err
+	})
+	w.answer(answer, err)
+}
+
+// next takes the next job, if there is one.
+func (w *writer) next() *job {
 	for {
 		select {
-		case j, open := <-w.jobs:
-			if !open {
-				return nil
-			}
+		case j := <-w.jobs:
 			if j.take() {
 				return j
 			}
@@ -151,43 +170,33 @@ func (w *writer) waiting() *job {
 	}
 }
 
-// send has a batch done, and gives each job its answer.
-func (w *writer) send(b *batch) {
-	w.batch++
-	b.args[0] = decimal(w.batch)
-	// The batch belongs to many calls: no single one's context may end it.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var answer string
-	err := insist(ctx, w.db.ends, func() (err error) {
-		answer, err = commitScript.Run(ctx, w.db.client, b.keys, b.args...).Text()
-		if err != nil {
-			w.db.outage.met(err)
-		}
-		return err
-	})
+// answer gives each job of the batch its answer.
+func (w *writer) answer(answer string, err error) {
+	b := w.batch
 	if err == nil {
 		w.db.outage.over()
 		err = b.answer(answer)
 	}
-	if err == nil {
-		return
+	if err != nil {
+		for _, j := range b.jobs {
+			j.err = fmt.Errorf("redis: %w", err)
+		}
 	}
 	for _, j := range b.jobs {
-		j.err = fmt.Errorf("redis: %w", err)
+		close(j.done)
 	}
-	if !passing(err) {
-		return
-	}
-	// Redis is away. Those who wait would each meet the same, after as long a time.
-	for range maxBatch {
-		next := w.waiting()
-		if next == nil {
-			return
+	if err != nil && passing(err) {
+		// Redis is away. Those who wait would each meet the same, after as long a time.
+		for range maxBatch {
+			next := w.next()
+			if next == nil {
+				break
+			}
+			next.err = fmt.Errorf("redis: not sent: %w", err)
+			close(next.done)
 		}
-		next.err = fmt.Errorf("redis: not sent: %w", err)
-		close(next.done)
 	}
+	w.db.back(w)
 }
 
 // insist calls until the answer is final, or ctx ends, or the store is closed and
@@ -312,48 +321,41 @@ func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
 // A batch is the call of commit.lua for some Changes of a shard.
 type batch struct {
-	shard int
-	jobs  []*job
-	keys  []string
-	args  []any
-	bytes int
+	shard  int
+	number int64
+	jobs   []*job
+	keys   []string
+	bytes  int // of keys
+	args   int
+	packed []byte // args, after arrayHead
 }
 
+// arrayHead is how long the head of an array in MessagePack is at most.
+const arrayHead = 5
+
 func newBatch(d *DB, shard int) *batch {
-	return &batch{
-		shard: shard,
-		keys:  []string{lastKey(shard, d.process), dueKey(shard)},
-		args:  []any{"", decimal(remembered.Milliseconds())},
-	}
+	return &batch{shard: shard, keys: []string{lastKey(shard, d.process), dueKey(shard)}, packed: make([]byte, arrayHead, 1024)}
 }
 
 // add appends a job's Change.
 func (b *batch) add(j *job) {
 	b.jobs = append(b.jobs, j)
-	var sizes, places []byte
+	var sizes [groups]byte
+	var places []byte
 	from := len(b.keys)
-	for _, group := range j.sheet.groups {
-		sizes = append(sizes, byte(len(group)))
+	for n, group := range j.sheet.groups {
+		sizes[n] = byte(len(group))
 		for _, p := range group {
 			b.keys, places = append(b.keys, p.key), append(places, p.place)
 		}
 	}
-	b.args = append(b.args, string(sizes), string(places))
-	for n, group := range j.sheet.groups {
+	b.arg(string(sizes[:]), string(places))
+	for _, group := range j.sheet.groups {
 		for _, p := range group {
 			if p.listed != "" {
 				b.keys = append(b.keys, pageKey(b.shard, pageOf(p.listed)))
 			}
-			if n == groupOwed { // what becomes due is one command
-				b.arg(p.args[:2])
-			} else {
-				b.arg(p.args[:p.n])
-			}
-		}
-		if n == groupOwed {
-			for _, p := range group {
-				b.arg(p.args[2:])
-			}
+			b.arg(p.args[:p.n]...)
 		}
 	}
 	for _, key := range b.keys[from:] {
@@ -361,11 +363,31 @@ func (b *batch) add(j *job) {
 	}
 }
 
-func (b *batch) arg(args []string) {
+// arg appends arguments, as MessagePack has strings
+// (https://github.com/msgpack/msgpack/blob/master/spec.md#str-format-family).
+func (b *batch) arg(args ...string) {
 	for _, a := range args {
-		b.args = append(b.args, a)
-		b.bytes += len(a)
+		switch n := len(a); {
+		case n < 32:
+			b.packed = append(b.packed, 0xa0|byte(n))
+		case n < 1<<8:
+			b.packed = append(b.packed, 0xd9, byte(n))
+		default:
+			b.packed = binary.BigEndian.AppendUint32(append(b.packed, 0xdb), uint32(n))
+		}
+		b.packed = append(b.packed, a...)
 	}
+	b.args += len(args)
+}
+
+// size is about how many bytes are sent.
+func (b *batch) size() int { return b.bytes + len(b.packed) }
+
+// argv are the arguments of commit.lua.
+func (b *batch) argv() []any {
+	b.packed[0] = 0xdd
+	binary.BigEndian.PutUint32(b.packed[1:], uint32(b.args))
+	return []any{b.number, remembered.Milliseconds(), b.packed}
 }
 
 var guards = map[byte]error{'c': store.ErrConflict, 's': store.ErrStale, 'b': store.ErrBound}

@@ -51,7 +51,7 @@ func (d *DB) Lease(ctx context.Context, now, until time.Time, limit int) ([]stor
 		return nil, err
 	}
 	defer d.leave()
-	if limit < 1 {
+	if limit = min(limit, maxLeased); limit < 1 {
 		return nil, nil
 	}
 	d.servers.compare(ctx, d)
@@ -108,6 +108,8 @@ const (
 	// nodeTime is how long one master may take to say what is due, and again to hand
 	// it out.
 	nodeTime = 2 * time.Second
+	// maxLeased bounds a Lease: lease.lua unpacks them, and Lua does at most 8,000 at once.
+	maxLeased = 2000
 	// leaseRounds bounds how often a Lease looks again because others were faster.
 	leaseRounds = 8
 )

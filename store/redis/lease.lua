@@ -11,11 +11,14 @@
 -- Returns for each effect that is handed out: its place among the ids from 1, when
 -- it was due, kind, try, note, body.
 
+-- What the sorted set is asked and told is one command each for all effects: an effect
+-- took five commands, and takes two.
+
 local now = tonumber(ARGV[1])
-local out = {}
+local out, moved = {}, {}
+local dues = redis.call('ZMSCORE', KEYS[1], unpack(ARGV, 4))
 for n = 4, #ARGV do
-  local id, key = ARGV[n], KEYS[n - 2]
-  local due = redis.call('ZSCORE', KEYS[1], id)
+  local id, key, due = ARGV[n], KEYS[n - 2], dues[n - 3]
   if due then
     local e = redis.call('HMGET', key, 'kind', 'try', 'note', 'body', 'by', 'was')
     if e[5] == ARGV[3] then
@@ -23,11 +26,12 @@ for n = 4, #ARGV do
     elseif not e[1] then
       redis.call('ZREM', KEYS[1], id) -- of no effect, by a hand from outside
     elseif tonumber(due) <= now then
-      local try = redis.call('HINCRBY', key, 'try', 1)
-      redis.call('HSET', key, 'leased', '1', 'by', ARGV[3], 'was', due)
-      redis.call('ZADD', KEYS[1], ARGV[2], id)
-      out[#out + 1] = { n - 3, due, e[1], tostring(try), e[3], e[4] }
+      local try = string.format('%.0f', e[2] + 1)
+      redis.call('HSET', key, 'try', try, 'leased', '1', 'by', ARGV[3], 'was', due)
+      moved[#moved + 1], moved[#moved + 2] = ARGV[2], id
+      out[#out + 1] = { n - 3, due, e[1], try, e[3], e[4] }
     end
   end
 end
+if #moved > 0 then redis.call('ZADD', KEYS[1], unpack(moved)) end
 return out

@@ -176,35 +176,6 @@ func TestLeaseLooksAgain(t *testing.T) {
 	}
 }
 
-// A batch that comes late, after it was given up and a later one was done, does
-// nothing; and the same batch twice is done once.
-func TestBatchNumbers(t *testing.T) {
-	server := redistest.Start(t, nil)
-	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
-	defer client.Close()
-	call := func(number, by string) string {
-		answer, err := client.Eval(t.Context(), redis.CommitLua, []string{"{s0}:last:p", "{s0}:due", "{s0}:c:n", "{s0}:i:1"},
-			number, "60000", "\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00", "\x01", "0", "100", by, "cn").Text()
-		if err != nil {
-			return err.Error()
-		}
-		return answer
-	}
-	for _, c := range []struct{ number, by, answer, n string }{
-		{"1", "1", "ok", "1"},
-		{"1", "1", "ok", "1"},
-		{"3", "10", "ok", "11"},
-		{"3", "10", "ok", "11"},
-		{"2", "20", "LATE", "11"},
-		{"4", "99", "ok", "110"},
-		{"5", "1", "b1", "110"},
-	} {
-		if got := call(c.number, c.by); !strings.Contains(got, c.answer) || server.Do("GET", "{s0}:c:n") != c.n {
-			t.Errorf("batch %s: %q and %s, want %q and %s", c.number, got, server.Do("GET", "{s0}:c:n"), c.answer, c.n)
-		}
-	}
-}
-
 // While Redis is away a Commit waits for it, and gives up in time.
 func TestAway(t *testing.T) {
 	t.Parallel()

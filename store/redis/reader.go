@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/redis/go-redis/v9"
@@ -23,57 +24,81 @@ type look struct {
 	done chan struct{} // closed when the answer is final
 }
 
-// A reader asks for the records and counts of one shard. What waits goes into one MGET.
-// A Redis that syncs before it answers turns to each connection once a turn, so that
-// as many reads as there were connections went through between two syncs, and each was a
-// packet there and back: 768 who bought at once waited for their reads most of the time
-// (hashtill bench buy --store redis).
+// A reader is the errand of those who want records and counts of one shard. What waits
+// goes into one MGET.
 type reader struct {
-	client redis.UniversalClient
-	looks  chan *look
-	ended  chan struct{}
+	ofShard
+	looks chan *look
+
+	// What is under way.
+	together []*look
+	keys     []string
+	sent     *redis.SliceCmd
 }
 
-func newReader(client redis.UniversalClient) *reader {
-	return &reader{client: client, looks: make(chan *look, looksWaiting), ended: make(chan struct{})}
+func newReader(d *DB, shard int) *reader {
+	return &reader{ofShard: ofShard{db: d, shard: shard}, looks: make(chan *look, looksWaiting)}
 }
 
-// stop ends the reader when all that was asked has been answered. No call may follow.
-func (r *reader) stop() {
-	close(r.looks)
-	<-r.ended
-}
+// waiting implements errand.
+func (r *reader) waiting() int { return len(r.looks) }
 
-// run reads until stop is called. When ctx ends nobody waits for an answer any more.
-func (r *reader) run(ctx context.Context) {
-	defer close(r.ended)
-	var together []*look
-	var keys []string
-	for l := range r.looks {
-		together, keys = append(together[:0], l), append(keys[:0], l.keys...)
-		for more := true; more && len(keys) < maxLooked; {
-			select {
-			case next, open := <-r.looks:
-				if more = open; open {
-					together, keys = append(together, next), append(keys, next.keys...)
-				}
-			default:
-				more = false
-			}
-		}
-		kept, err := r.client.MGet(ctx, keys...).Result()
-		if err == nil && len(kept) != len(keys) {
-			err = fmt.Errorf("%d answers to %d keys", len(kept), len(keys))
-		}
-		for _, l := range together {
-			if err != nil {
-				l.err = fmt.Errorf("redis: %w", err)
-			} else {
-				l.kept, kept = kept[:len(l.keys)], kept[len(l.keys):]
-			}
-			close(l.done)
+// pack implements errand.
+func (r *reader) pack(ctx context.Context, packet redis.Pipeliner) (bytes int) {
+	clear(r.together)
+	r.together, r.keys = r.together[:0], r.keys[:0]
+	for more := true; more && len(r.keys) < maxLooked; {
+		select {
+		case next := <-r.looks:
+			r.together, r.keys = append(r.together, next), append(r.keys, next.keys...)
+		default:
+			more = false
 		}
 	}
+	if len(r.keys) == 0 {
+		return 0
+	}
+	for _, key := range r.keys {
+		bytes += len(key)
+	}
+	r.sent = packet.MGet(ctx, r.keys...)
+	return bytes
+}
+
+// unpack implements errand.
+func (r *reader) unpack() {
+	if len(r.together) == 0 {
+		r.db.back(r)
+		return
+	}
+	kept, err := r.sent.Result()
+	if answered := redis.Error(nil); errors.As(err, &answered) && passing(err) {
+		r.db.errands.Go(r.ask)
+		return
+	}
+	r.answer(kept, err)
+}
+
+// ask reads again what a server did not want to answer: by itself, since only so the
+// client waits for one that is loading, or looks for the one that has the shard now.
+func (r *reader) ask() {
+	r.answer(r.db.client.MGet(r.db.ends, r.keys...).Result())
+}
+
+// answer gives each look its part.
+func (r *reader) answer(kept []any, err error) {
+	if err == nil && len(kept) != len(r.keys) {
+		err = fmt.Errorf("%d answers to %d keys", len(kept), len(r.keys))
+	}
+	for _, l := range r.together {
+		if err != nil {
+			l.err = fmt.Errorf("redis: %w", err)
+		} else {
+			l.kept, kept = kept[:len(l.keys)], kept[len(l.keys):]
+		}
+		close(l.done)
+	}
+	r.db.back(r)
 }
 
 // mget reads keys of a shard, all of one moment.
@@ -87,6 +112,7 @@ func (d *DB) mget(ctx context.Context, shard int, keys []string) ([]any, error) 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	d.wake(d.readers[shard])
 	select {
 	case <-l.done:
 		return l.kept, l.err

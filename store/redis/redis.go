@@ -18,7 +18,8 @@
 // # Commits
 //
 // What waits for a shard goes out as one batch, one call of commit.lua; each Change
-// in it succeeds or fails alone. A batch has a number, and the script remembers the
+// in it succeeds or fails alone. The batches of all shards of a server, and what is read
+// there, share a packet. A batch has a number, and the script remembers the
 // last one with its answer: a batch that is sent again, because the answer was lost
 // or a master went away, is answered and not done twice. So a Commit rides out a
 // restart or a fail-over of up to [patience]; afterwards it returns an error of
@@ -60,7 +61,7 @@ import (
 const (
 	dialTimeout = time.Second
 	readTimeout = 3 * time.Second
-	poolSize    = 2*store.Shards + 32 // one connection for each shard's writer and reader, and some for the rest
+	poolSize    = 2*store.Shards + 32 // one connection for each shard's writer and reader when they ask again, and some for the rest
 	// reloadEvery is how soon a client sees that another master serves a slot. With
 	// the default of a minute it goes on calling the dead one
 	// (https://github.com/redis/go-redis/issues/3979).
@@ -89,19 +90,19 @@ type Config struct {
 
 // DB is a store in Redis.
 type DB struct {
-	cfg     Config
-	client  redis.UniversalClient
-	process string // this opening of the store, in lastKey and in leases
-	writers [store.Shards]*writer
-	readers [store.Shards]*reader
-	// unread ends what is still being read when nobody waits for it.
-	unread  context.CancelFunc
-	servers servers
-	outage  outage
-	leases  atomic.Int64 // calls of Lease, so that a script that is sent again is known
-	short   sync.Map     // addresses of masters whose replicas were missing
-	closing context.CancelFunc
-	ends    context.Context // with Close
+	cfg      Config
+	client   redis.UniversalClient
+	process  string // this opening of the store, in lastKey and in leases
+	writers  [store.Shards]*writer
+	readers  [store.Shards]*reader
+	couriers sync.Map       // by the address of their server
+	errands  sync.WaitGroup // that are under way
+	servers  servers
+	outage   outage
+	leases   atomic.Int64 // calls of Lease, so that a script that is sent again is known
+	short    sync.Map     // addresses of masters whose replicas were missing
+	closing  context.CancelFunc
+	ends     context.Context // with Close
 
 	mu     sync.RWMutex // held for reading by every call under way
 	closed bool
@@ -126,12 +127,8 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		d.closing()
 		return nil, errors.Join(fmt.Errorf("redis: %w", err), d.client.Close())
 	}
-	reading, unread := context.WithCancel(context.Background())
-	d.unread = unread
 	for shard := range store.Shards {
-		d.writers[shard], d.readers[shard] = newWriter(d, shard), newReader(d.client)
-		go d.writers[shard].run() // both to the end of Close
-		go d.readers[shard].run(reading)
+		d.writers[shard], d.readers[shard] = newWriter(d, shard), newReader(d, shard)
 	}
 	return d, nil
 }
@@ -226,10 +223,6 @@ func (d *DB) Close() error {
 		return store.ErrClosed
 	}
 	d.closed = true
-	d.unread() // whoever asked has an answer, or has gone
-	for shard := range store.Shards {
-		d.writers[shard].stop()
-		d.readers[shard].stop()
-	}
+	d.errands.Wait() // whoever asked has an answer, or has gone
 	return d.client.Close()
 }
