@@ -159,11 +159,14 @@ while a < #ARGV do
     end
     for n = 1, count do
       local arg = aCount + 4 * n
-      if call('INCRBY', KEYS[kCount + n], ARGV[arg - 1]) == 0 then
+      -- Not INCRBY: what Redis appends to its file may be done twice (see mend in servers.go).
+      local now = tonumber(counts[n] or 0) + tonumber(ARGV[arg - 1])
+      if now == 0 then
         call('DEL', KEYS[kCount + n])
         call('ZREM', KEYS[page + n], ARGV[arg])
-      elseif not counts[n] then
-        call('ZADD', KEYS[page + n], '0', ARGV[arg])
+      else
+        call('SET', KEYS[kCount + n], string.format('%.0f', now))
+        if not counts[n] then call('ZADD', KEYS[page + n], '0', ARGV[arg]) end
       end
     end
     page = page + count

@@ -137,7 +137,7 @@ func TestScriptHeaders(t *testing.T) {
 }
 
 // leastRights is what the README gives a user.
-const leastRights = "till on >open-sesame ~{s* -@all +@read +@write +@scripting +@transaction +@connection +info +wait +config|get +cluster|slots +cluster|shards"
+const leastRights = "till on >open-sesame ~{s* -@all +@read +@write +@scripting +@transaction +@connection +info +wait +bgrewriteaof +config|get +cluster|slots +cluster|shards"
 
 func TestClusterUser(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, 0, map[string]string{"user": leastRights})
