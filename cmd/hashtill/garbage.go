@@ -37,6 +37,7 @@ func collectByLoad(ctx context.Context) {
 	now := []gometrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/allocs:bytes"}}
 	gometrics.Read(now)
 	at, set := time.Now(), 100
+	defer func() { debug.SetGCPercent(100) }()
 	tick := time.NewTicker(lookAtRest)
 	defer tick.Stop()
 	for {
