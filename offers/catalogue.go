@@ -102,8 +102,9 @@ func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
 }
 
 // shardsAtOnce is how many shards are read at once: as many as keep the cores busy, or a
-// store that is far away.
-const shardsAtOnce = 4
+// store that is far away, or a disk. A million offers that nobody had read since the
+// machine was started took 4.9 s by four, and take 4.0.
+const shardsAtOnce = 8
 
 // A shelfReader reads the offers of a shard.
 type shelfReader struct {

@@ -67,7 +67,7 @@ const (
 	// start after a crash.
 	checkpointPages = 16_000
 	// maxScans is how many read otherwise than by keys at once.
-	maxScans = 4
+	maxScans = 8
 )
 
 // DB is a store in a SQLite file.

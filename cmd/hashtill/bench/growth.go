@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"hashtill/offers"
@@ -107,6 +108,8 @@ func (c Growth) Run(r Run) (err error) {
 		if err := l.grow(r.Ctx, s); err != nil {
 			return err
 		}
+		// Else the next checkpoint would wait until the system has written all that.
+		syscall.Sync()
 		if err := c.measure(r, outside, empty, full, sides, &s); err != nil {
 			return err
 		}
