@@ -185,7 +185,7 @@ var mainFaults = []fault{
 	{"redis/count-not-listed", redisCommit, "if not counts[n] then", "if counts[n] == 0.5 then", redisTests},
 	{"redis/record-not-listed", redisCommit, "      call('ZADD', KEYS[page + n], '0', ARGV[aPut + 2 * n])\n", "", redisTests},
 	{"redis/put-off-what-is-held", redisCommit, "'w' .. held[1] ~= ARGV[arg] or held[2] ~= '0'", "'w' .. held[1] ~= ARGV[arg]", redisTests},
-	{"redis/torn-end-stays", "store/redis/servers.go", "\ts.mend(ctx, conn, info)\n", "", redisTests},
+	{"redis/torn-end-stays", "store/redis/servers.go", "\t\ts.started()\n", "", redisTests},
 	{"redis/owed-again-is-lost", redisCommit, "if isGone[id] or #due > 4000 then flush() end", "if #due > 4000 then flush() end", redisTests},
 	{"redis/done-again", redisCommit, "if seen == tonumber(ARGV[1]) then return answer end", "", redisTests},
 	{"redis/late-batch-done", redisCommit, "if seen > tonumber(ARGV[1]) then", "if seen > tonumber(ARGV[1]) + 1000 then", redisTests},

@@ -84,3 +84,22 @@ func packed(short ...string) string {
 	}
 	return all
 }
+
+// A key that a hand has spoiled ends a batch in its middle. What was done before stays
+// done, and what it owes is due.
+func TestSpoiledKey(t *testing.T) {
+	server := redistest.Start(t, nil)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	defer client.Close()
+	server.Do("SET", "{s0}:e:spoiled", "by hand")
+	owe := []string{"\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00", "\x01", "5", "e", "kind", "body"}
+	settle := []string{"\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00", "\x01", "1", "spoiled"}
+	keys := []string{"{s0}:last:p", "{s0}:due", "{s0}:e:e", "{s0}:i:1", "{s0}:e:spoiled", "{s0}:i:2"}
+	err := client.Eval(t.Context(), redis.CommitLua, keys, 1, 60000, packed(append(owe, settle...)...)).Err()
+	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
+		t.Errorf("it is answered by %v", err)
+	}
+	if kind, due := server.Do("HGET", "{s0}:e:e", "kind"), server.Do("ZSCORE", "{s0}:due", "e"); kind != "kind" || due != "5" {
+		t.Errorf("an effect of kind %q is due at %q", kind, due)
+	}
+}

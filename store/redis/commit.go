@@ -138,6 +138,9 @@ func (w *writer) unpack() {
 		w.db.errands.Go(w.insist)
 		return
 	}
+	if err != nil {
+		w.db.outage.met(err)
+	}
 	w.answer(answer, err)
 }
 
@@ -196,6 +199,7 @@ func (w *writer) answer(answer string, err error) {
 			close(next.done)
 		}
 	}
+	w.batch, w.sent = nil, nil // it can be large, and nobody may want something for long
 	w.db.back(w)
 }
 

@@ -78,104 +78,110 @@ end
 local answers = {}
 local number, kept, ARGV = ARGV[1], ARGV[2], cmsgpack.unpack(ARGV[3])
 local k, a = 2, 0 -- what stands before the Change
-while a < #ARGV do
-  local owed, put, absent, update, remove, check, settle, off, count, drop = byte(ARGV[a + 1], 1, 10)
-  -- What stands before the first argument, key and page of a group.
-  local aOwed = a + 2
-  local aPut = aOwed + 4 * owed
-  local aUpdate = aPut + 2 * put
-  local aRemove = aUpdate + 2 * update
-  local aCheck = aRemove + 2 * remove
-  local aSettle = aCheck + check
-  local aOff = aSettle + 2 * settle
-  local aCount = aOff + 4 * off
-  local aDrop = aCount + 4 * count
-  a = aDrop + drop
-  local new = owed + put + absent
-  local kOwed = k
-  local kUpdate = k + new
-  local kRemove = kUpdate + update
-  local kCheck = kRemove + remove
-  local kSettle = kCheck + check
-  local kOff = kSettle + settle
-  local kCount = kOff + off
-  local kDrop = kCount + count
-  local page = kDrop + drop
-  k = page + owed + put + remove + settle + count + drop
+local function run()
+  while a < #ARGV do
+    local owed, put, absent, update, remove, check, settle, off, count, drop = byte(ARGV[a + 1], 1, 10)
+    -- What stands before the first argument, key and page of a group.
+    local aOwed = a + 2
+    local aPut = aOwed + 4 * owed
+    local aUpdate = aPut + 2 * put
+    local aRemove = aUpdate + 2 * update
+    local aCheck = aRemove + 2 * remove
+    local aSettle = aCheck + check
+    local aOff = aSettle + 2 * settle
+    local aCount = aOff + 4 * off
+    local aDrop = aCount + 4 * count
+    a = aDrop + drop
+    local new = owed + put + absent
+    local kOwed = k
+    local kUpdate = k + new
+    local kRemove = kUpdate + update
+    local kCheck = kRemove + remove
+    local kSettle = kCheck + check
+    local kOff = kSettle + settle
+    local kCount = kOff + off
+    local kDrop = kCount + count
+    local page = kDrop + drop
+    k = page + owed + put + remove + settle + count + drop
 
-  first, wrong, places, before = 256, nil, ARGV[aOwed], kOwed
-  if new > 0 and call('EXISTS', unpack(KEYS, kOwed + 1, kUpdate)) > 0 then
-    for key = kOwed + 1, kUpdate do
-      if call('EXISTS', KEYS[key]) == 1 then fails(key, 'c') end
-    end
-  end
-  -- A record is its version, a space, and its value.
-  for n = 1, update + remove + check do
-    local arg = n <= update + remove and aUpdate + 2 * n - 1 or aCheck + n - update - remove
-    if match(call('GETRANGE', KEYS[kUpdate + n], '0', '20'), '^%d*') ~= ARGV[arg] then fails(kUpdate + n, 'c') end
-  end
-  -- Only the try that holds an effect can end it. One that waits can be put off by anybody.
-  for n = 1, settle + off do
-    local arg = n <= settle and aSettle + 2 * n - 1 or aOff + 4 * (n - settle) - 3
-    local held = call('HMGET', KEYS[kSettle + n], 'try', 'leased')
-    if (held[1] ~= ARGV[arg] or held[2] ~= '1') and (not held[1] or 'w' .. held[1] ~= ARGV[arg] or held[2] ~= '0') then
-      fails(kSettle + n, 's')
-    end
-  end
-  local counts = count > 0 and call('MGET', unpack(KEYS, kCount + 1, kDrop))
-  for n = 1, count do
-    local now, arg = tonumber(counts[n] or 0), aCount + 4 * n
-    if now < tonumber(ARGV[arg - 3]) or now > tonumber(ARGV[arg - 2]) then fails(kCount + n, 'b') end
-  end
-
-  if wrong then
-    answers[#answers + 1] = wrong .. first
-  else
-    for n = 1, owed do
-      local arg = aOwed + 4 * n
-      local id = ARGV[arg - 2]
-      call('HSET', KEYS[kOwed + n], 'kind', ARGV[arg - 1], 'try', '0', 'leased', '0', 'note', '', 'by', '', 'body', ARGV[arg])
-      falls(ARGV[arg - 3], id)
-      call('ZADD', KEYS[page + n], '0', 'e' .. id)
-    end
-    page = page + owed
-    for n = 1, put do
-      call('SET', KEYS[kOwed + owed + n], ARGV[aPut + 2 * n - 1])
-      call('ZADD', KEYS[page + n], '0', ARGV[aPut + 2 * n])
-    end
-    page = page + put
-    for n = 1, update do call('SET', KEYS[kUpdate + n], ARGV[aUpdate + 2 * n]) end
-    for n = 1, remove do
-      call('DEL', KEYS[kRemove + n])
-      call('ZREM', KEYS[page + n], ARGV[aRemove + 2 * n])
-    end
-    page = page + remove
-    for n = 1, settle do forget(KEYS[kSettle + n], KEYS[page + n], ARGV[aSettle + 2 * n]) end
-    page = page + settle
-    for n = 1, off do
-      local arg = aOff + 4 * n
-      call('HSET', KEYS[kOff + n], 'leased', '0', 'note', ARGV[arg - 1], 'by', '')
-      falls(ARGV[arg - 2], ARGV[arg])
-    end
-    for n = 1, count do
-      local arg = aCount + 4 * n
-      -- Not INCRBY: what Redis appends to its file may be done twice (see mend in servers.go).
-      local now = tonumber(counts[n] or 0) + tonumber(ARGV[arg - 1])
-      if now == 0 then
-        call('DEL', KEYS[kCount + n])
-        call('ZREM', KEYS[page + n], ARGV[arg])
-      else
-        call('SET', KEYS[kCount + n], string.format('%.0f', now))
-        if not counts[n] then call('ZADD', KEYS[page + n], '0', ARGV[arg]) end
+    first, wrong, places, before = 256, nil, ARGV[aOwed], kOwed
+    if new > 0 and call('EXISTS', unpack(KEYS, kOwed + 1, kUpdate)) > 0 then
+      for key = kOwed + 1, kUpdate do
+        if call('EXISTS', KEYS[key]) == 1 then fails(key, 'c') end
       end
     end
-    page = page + count
-    for n = 1, drop do forget(KEYS[kDrop + n], KEYS[page + n], ARGV[aDrop + n]) end
-    answers[#answers + 1] = 'ok'
+    -- A record is its version, a space, and its value.
+    for n = 1, update + remove + check do
+      local arg = n <= update + remove and aUpdate + 2 * n - 1 or aCheck + n - update - remove
+      if match(call('GETRANGE', KEYS[kUpdate + n], '0', '20'), '^%d*') ~= ARGV[arg] then fails(kUpdate + n, 'c') end
+    end
+    -- Only the try that holds an effect can end it. One that waits can be put off by anybody.
+    for n = 1, settle + off do
+      local arg = n <= settle and aSettle + 2 * n - 1 or aOff + 4 * (n - settle) - 3
+      local held = call('HMGET', KEYS[kSettle + n], 'try', 'leased')
+      if (held[1] ~= ARGV[arg] or held[2] ~= '1') and (not held[1] or 'w' .. held[1] ~= ARGV[arg] or held[2] ~= '0') then
+        fails(kSettle + n, 's')
+      end
+    end
+    local counts = count > 0 and call('MGET', unpack(KEYS, kCount + 1, kDrop))
+    for n = 1, count do
+      local now, arg = tonumber(counts[n] or 0), aCount + 4 * n
+      if now < tonumber(ARGV[arg - 3]) or now > tonumber(ARGV[arg - 2]) then fails(kCount + n, 'b') end
+    end
+
+    if wrong then
+      answers[#answers + 1] = wrong .. first
+    else
+      for n = 1, owed do
+        local arg = aOwed + 4 * n
+        local id = ARGV[arg - 2]
+        call('HSET', KEYS[kOwed + n], 'kind', ARGV[arg - 1], 'try', '0', 'leased', '0', 'note', '', 'by', '', 'body', ARGV[arg])
+        falls(ARGV[arg - 3], id)
+        call('ZADD', KEYS[page + n], '0', 'e' .. id)
+      end
+      page = page + owed
+      for n = 1, put do
+        call('SET', KEYS[kOwed + owed + n], ARGV[aPut + 2 * n - 1])
+        call('ZADD', KEYS[page + n], '0', ARGV[aPut + 2 * n])
+      end
+      page = page + put
+      for n = 1, update do call('SET', KEYS[kUpdate + n], ARGV[aUpdate + 2 * n]) end
+      for n = 1, remove do
+        call('DEL', KEYS[kRemove + n])
+        call('ZREM', KEYS[page + n], ARGV[aRemove + 2 * n])
+      end
+      page = page + remove
+      for n = 1, settle do forget(KEYS[kSettle + n], KEYS[page + n], ARGV[aSettle + 2 * n]) end
+      page = page + settle
+      for n = 1, off do
+        local arg = aOff + 4 * n
+        call('HSET', KEYS[kOff + n], 'leased', '0', 'note', ARGV[arg - 1], 'by', '')
+        falls(ARGV[arg - 2], ARGV[arg])
+      end
+      for n = 1, count do
+        local arg = aCount + 4 * n
+        -- Not INCRBY: what Redis appends to its file may be done twice (see mend in servers.go).
+        local now = tonumber(counts[n] or 0) + tonumber(ARGV[arg - 1])
+        if now == 0 then
+          call('DEL', KEYS[kCount + n])
+          call('ZREM', KEYS[page + n], ARGV[arg])
+        else
+          call('SET', KEYS[kCount + n], string.format('%.0f', now))
+          if not counts[n] then call('ZADD', KEYS[page + n], '0', ARGV[arg]) end
+        end
+      end
+      page = page + count
+      for n = 1, drop do forget(KEYS[kDrop + n], KEYS[page + n], ARGV[aDrop + n]) end
+      answers[#answers + 1] = 'ok'
+    end
   end
 end
 
+-- What is done before a key that a hand has spoiled stays done, and so it has to be due.
+local whole, err = pcall(run)
 flush()
+if not whole then error(err) end
+
 local answer = table.concat(answers, ' ')
 call('SET', KEYS[1], number .. ' ' .. answer, 'PX', kept)
 return answer

@@ -14,6 +14,9 @@ const (
 	looksWaiting = 64
 	// maxLooked is from how many keys on a command takes no further reads.
 	maxLooked = 256
+	// maxShared is from how many keys on a read is a command of its own: a page of a scan is
+	// a megabyte, for which nobody else's commits should wait.
+	maxShared = 64
 )
 
 // A look reads keys of one shard, all of one moment.
@@ -98,6 +101,9 @@ func (r *reader) answer(kept []any, err error) {
 		}
 		close(l.done)
 	}
+	clear(r.together)
+	clear(r.keys)
+	r.sent = nil
 	r.db.back(r)
 }
 
@@ -105,6 +111,13 @@ func (r *reader) answer(kept []any, err error) {
 func (d *DB) mget(ctx context.Context, shard int, keys []string) ([]any, error) {
 	if len(keys) == 0 {
 		return nil, nil
+	}
+	if len(keys) > maxShared {
+		kept, err := d.client.MGet(ctx, keys...).Result()
+		if err != nil {
+			return nil, fmt.Errorf("redis: %w", err)
+		}
+		return kept, nil
 	}
 	l := &look{keys: keys, done: make(chan struct{})}
 	select {

@@ -98,6 +98,7 @@ type DB struct {
 	couriers sync.Map       // by the address of their server
 	errands  sync.WaitGroup // that are under way
 	servers  servers
+	mender   mender
 	outage   outage
 	leases   atomic.Int64 // calls of Lease, so that a script that is sent again is known
 	short    sync.Map     // addresses of masters whose replicas were missing
@@ -119,12 +120,15 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	d := &DB{cfg: cfg, process: rand.Text()[:16]}
 	d.ends, d.closing = context.WithCancel(context.Background())
 	d.servers.log, d.outage.log = cfg.Log, cfg.Log
+	d.mender = mender{db: d, told: map[string]bool{}}
+	d.servers.started = d.mender.wake
 	var err error
 	if d.client, err = d.connect(); err != nil {
 		return nil, err
 	}
 	if err := d.prepare(ctx); err != nil {
 		d.closing()
+		d.errands.Wait()
 		return nil, errors.Join(fmt.Errorf("redis: %w", err), d.client.Close())
 	}
 	for shard := range store.Shards {
@@ -216,7 +220,7 @@ func (d *DB) leave() { d.mu.RUnlock() }
 
 // Close implements [store.Store].
 func (d *DB) Close() error {
-	d.closing() // nobody is waited for that does not answer
+	d.closing() // what is not answered is not sent again
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {

@@ -153,6 +153,7 @@ type servers struct {
 	ready   bool                 // all masters have been met once
 	runs    map[string]bool      // of masters: each start of a server has an id of its own
 	masters [store.Shards]string // addresses
+	started func()               // is called for each new one; it does not block
 	told    func()
 	toldAt  time.Time
 	pending bool // something is to be told
@@ -169,12 +170,11 @@ func (s *servers) open() {
 
 // met is called with each new connection.
 func (s *servers) met(ctx context.Context, conn *redis.Conn) error {
-	text, err := conn.Info(ctx, "server", "replication", "persistence").Result()
+	text, err := conn.Info(ctx, "server", "replication").Result()
 	if err != nil {
 		return err
 	}
 	info := parseInfo(text)
-	s.mend(ctx, conn, info)
 	if info["role"] != "master" {
 		return nil
 	}
@@ -185,23 +185,10 @@ func (s *servers) met(ctx context.Context, conn *redis.Conn) error {
 	}
 	if run := info["run_id"]; !s.runs[run] {
 		s.runs[run] = true
+		s.started()
 		s.changed("a Redis server was started")
 	}
 	return nil
-}
-
-// mend has a server that was started write its append-only file anew, once. What a crash
-// has torn off within a batch, Redis takes away to the end of the last whole command, and
-// leaves the MULTI before it open. The next batch is appended to that, and at the next
-// start both are done: half a batch that nobody was answered (Redis 7.0.15,
-// loadSingleAppendOnlyFile in its aof.c, where valid_up_to moves within a MULTI, too).
-func (s *servers) mend(ctx context.Context, conn *redis.Conn, info map[string]string) {
-	if info["aof_enabled"] != "1" || info["aof_rewrites"] != "0" || info["aof_rewrite_in_progress"] != "0" {
-		return
-	}
-	if err := conn.BgRewriteAOF(ctx).Err(); err != nil && !strings.Contains(err.Error(), "progress") {
-		s.log.Warn("redis does not write its append-only file anew: if its last end was a crash, half a batch may be done after the next one (allow this user +bgrewriteaof)", "err", err)
-	}
 }
 
 // compare looks whether another master has a shard. The client knows without

@@ -1,9 +1,12 @@
 package redis_test
 
 import (
+	"bytes"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,5 +71,65 @@ func TestTornBatch(t *testing.T) {
 		if got := recs[0].Version > 0; got != want {
 			t.Errorf("%q is there: %v, want %v", key, got, want)
 		}
+	}
+}
+
+// logged is a log that is read while it is written.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}
+
+// A user who may not have the file written anew is told once, and served.
+func TestMayNotMend(t *testing.T) {
+	server := redistest.Start(t, map[string]string{"user": strings.Replace(leastRights, "+bgrewriteaof ", "", 1)})
+	var log logged
+	db, err := redis.Open(t.Context(), redis.Config{URL: strings.Replace(server.URL(), "://", "://till@", 1), Password: "open-sesame",
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func() bool { return log.count("allow this user +bgrewriteaof") > 0 }
+	within(t, 10*time.Second, "nobody is told", told)
+	server.Kill()
+	server.Restart()
+	if err := db.Commit(t.Context(), store.Change{Put: []store.Put{{Key: "k", Value: []byte("v")}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := log.count("allow this user +bgrewriteaof"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
+
+// The operator is told of a Redis that is full.
+func TestFullIsTold(t *testing.T) {
+	server := redistest.Start(t, nil)
+	var log logged
+	db, err := redis.Open(t.Context(), redis.Config{URL: server.URL(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	if err := db.Commit(t.Context(), store.Change{Put: []store.Put{{Key: "k", Value: []byte("v")}}}); err == nil {
+		t.Error("it is full, and takes a commit")
+	}
+	if log.count("redis does not take commits") != 1 {
+		t.Error("nobody is told")
 	}
 }
