@@ -44,6 +44,7 @@ func (w *writer) load(shard int, rows store.Rows) error {
 }
 
 func (w *writer) loadCount(shard int, c store.Count) error {
+	delete(w.counts, countKey{shard, c.Key}) // what the batch had made of it is written over
 	if c.N == 0 {
 		return w.exec(`DELETE FROM count WHERE shard = ? AND key = ?`, shard, c.Key)
 	}

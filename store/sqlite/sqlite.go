@@ -11,11 +11,12 @@
 // # One writer, many at once
 //
 // One goroutine writes. It takes what is waiting, at most [maxBatch] calls, into
-// one transaction, and syncs once for all of them; each Change stands in a
-// savepoint, so that it succeeds or fails alone. Nobody waits for company: what
-// arrives while a batch is being written makes the next. The queue is bounded,
-// and a call whose context ends before the writer has taken it up has not
-// happened.
+// one transaction, and syncs once for all of them; each Change succeeds or fails
+// alone: where one fails that has written something, the batch is done anew with a
+// savepoint for each. Counts are read once and written at the end of the batch.
+// Nobody waits for company: what arrives while a batch is being written makes the
+// next. The queue is bounded, and a call whose context ends before the writer has
+// taken it up has not happened.
 //
 // Readers have connections of their own and never wait for the writer. What is read
 // by its key at the same time shares a transaction, too.

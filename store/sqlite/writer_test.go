@@ -378,3 +378,29 @@ func TestOneFails(t *testing.T) {
 		}
 	}
 }
+
+// What is loaded stands, whatever the same batch has counted before, and what it counts
+// afterwards is added to that.
+func TestLoadedWithinABatch(t *testing.T) {
+	db := openNew(t)
+	release := hold(db)
+	add := func() error {
+		return db.Commit(t.Context(), store.Change{Add: []store.Add{{Key: "n", By: 1, Max: 9}, {Key: "gone", By: 1, Max: 9}}})
+	}
+	load := func() error {
+		return db.Load(t.Context(), 0, store.Rows{Counts: []store.Count{{Key: "n", N: 5}, {Key: "gone", N: 0}}})
+	}
+	answers := make(chan error, 3)
+	for i, do := range []func() error{add, load, add} {
+		go func() { answers <- do() }()
+		queued(t, db, i+1)
+	}
+	err := release()
+	for range 3 {
+		err = errors.Join(err, <-answers)
+	}
+	n, errCounts := db.Counts(t.Context(), 0, "n", "gone")
+	if err = errors.Join(err, errCounts); err != nil || n[0] != 6 || n[1] != 1 {
+		t.Errorf("counts %v, %v, want 6 and 1", n, err)
+	}
+}
