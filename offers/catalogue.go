@@ -54,6 +54,7 @@ const offersCount = "offers"
 // A shard whose offers fit one page is read before the next one. One with more is read on
 // beside others: on two cores, a million offers are there in half the time.
 func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
+	s.forgetOld()
 	var others errgroup.Group
 	others.SetLimit(shardsAtOnce)
 	large := 0 // shards with more than a page
@@ -99,6 +100,15 @@ func (s *Shop) Refresh(ctx context.Context) (changed bool, err error) {
 	}
 	_, err = s.Halted(ctx)
 	return changed, err
+}
+
+// forgetOld drops what purchases and buyers were, from time to time.
+func (s *Shop) forgetOld() {
+	now := s.Now()
+	if turned := s.turned.Load(); now.Unix()-turned >= int64(keptFor/time.Second) && s.turned.CompareAndSwap(turned, now.Unix()) {
+		s.recent.turn()
+		s.decoded.turn()
+	}
 }
 
 // shardsAtOnce is how many shards are read at once: as many as keep the cores busy, or a

@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// recentFor is how long a purchase is remembered as it was committed.
+	// recentFor is how long a purchase is taken for what it was when it was committed.
 	recentFor = 2 * time.Second
+	// keptFor is how long anything is kept at least, and half of how long at most: whoever
+	// was erased is not to stay in memory.
+	keptFor = time.Minute
 	// recentMost is how many are remembered at least, and half of how many at most: about
 	// 25 MB.
 	recentMost = 4096
@@ -47,6 +50,13 @@ func (r *recent) keep(p Purchase, value []byte, now time.Time) {
 		return // who committed later was here first
 	}
 	r.all.put(p.ID, &remembered{p, value, now})
+}
+
+// turn drops what is older than the last turn but one.
+func (r *recent) turn() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all.turn()
 }
 
 // forget forgets all: it is not known how a commit has ended. A store that fails over may
@@ -86,8 +96,12 @@ func (r *recent) read(id ID, rec store.Record) (Purchase, error) {
 	return p, nil
 }
 
-// lately keeps what was put into it lately: recentMost at least, and twice as many at most.
+// lately keeps what was put into it lately: recentMost at least, and twice as many at
+// most, and after two turns nothing of it.
 type lately[K comparable, V any] struct{ young, aged map[K]V }
+
+// turn drops what was not put into it since the last turn but one.
+func (l *lately[K, V]) turn() { l.young, l.aged = nil, l.young }
 
 func (l *lately[K, V]) get(key K) (v V, known bool) {
 	if v, known = l.young[key]; !known {
@@ -110,6 +124,13 @@ func (l *lately[K, V]) put(key K, v V) {
 type decoded struct {
 	mu  sync.Mutex
 	all lately[Account, decodedBuyer]
+}
+
+// turn drops what was decoded before the last turn but one.
+func (d *decoded) turn() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all.turn()
 }
 
 // A decodedBuyer is not written to.

@@ -3,6 +3,7 @@ package offers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -193,5 +194,66 @@ func TestDecodedBuyers(t *testing.T) {
 	}
 	if b, _ := d.read(account(2), store.Record{Version: 1, Value: []byte(`{"handle":"kim"}`)}); b.Handle != "kim" {
 		t.Errorf("another account is %q", b.Handle)
+	}
+}
+
+// What is remembered is what would be read, to the clock by which it tells the time: the
+// one that JSON does not keep stands still while a machine sleeps.
+func TestRememberedAsRead(t *testing.T) {
+	s := newShop(t, tee(5, 5))
+	s.now = time.Now()
+	s.register(1)
+	p := s.wish(1, "post")
+	s.settle()
+	p = s.is(p.ID, Coded)
+	if _, err := s.Echo(t.Context(), p.Code, account(1), "echo", s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	if _, err := s.Press(t.Context(), p.ID, s.is(p.ID, Mailed).Round, "", s.now); err != nil {
+		t.Fatal(err)
+	}
+	s.settle()
+	s.is(p.ID, Paid)
+	m, ok := s.recent.all.get(p.ID)
+	if !ok {
+		t.Fatal("it is not remembered")
+	}
+	read, err := readPurchase(store.Record{Key: purchaseKey(p.ID), Version: m.p.version, Value: m.value})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := m.p
+	got.remembered, got.offerVersion = false, 0                                      // of the wish alone
+	if got, want := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", read); got != want { // a monotonic clock shows as m=
+		t.Errorf("remembered\n%s\nread\n%s", got, want)
+	}
+}
+
+// Nothing is remembered for long, whoever it is about.
+func TestRememberedNotForLong(t *testing.T) {
+	s := newShop(t, tee(5, 5))
+	s.register(1)
+	p := s.wish(1, "post")
+	s.settle()
+	kept := func() bool {
+		_, purchase := s.recent.all.get(p.ID)
+		_, buyer := s.decoded.all.get(account(1))
+		if purchase != buyer {
+			t.Errorf("kept: the purchase %v, the buyer %v", purchase, buyer)
+		}
+		return purchase
+	}
+	for n, want := range []bool{true, true, false} {
+		s.now = s.now.Add(keptFor)
+		if kept() != want && n < 2 {
+			t.Errorf("minute %d: kept %v", n, !want)
+		}
+		if _, err := s.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept() {
+		t.Error("it is kept for ever")
 	}
 }

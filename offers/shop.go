@@ -66,6 +66,7 @@ type Shop struct {
 	catalogue catalogue
 	recent    recent
 	decoded   decoded
+	turned    atomic.Int64         // when these were, by the seconds of Unix
 	halt      atomic.Pointer[Halt] // as it was read last
 	sellers   sync.Map             // whose an offer was that has sold, by id ([Shop.MerchantOf])
 	soldOut   sync.Map             // the keys of counts that were found full: it is worth a look before the next try
@@ -343,6 +344,7 @@ func (s *Shop) move(ctx context.Context, id ID, ev Event, settle *store.Settle, 
 // looked at by the commit: nobody has to read it once more for that.
 func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *store.Settle, now time.Time) (Purchase, error) {
 	id := before.ID
+	now = now.Round(0) // what is remembered must not tell the time by another clock than what is read
 	if before.State == New {
 		before = Purchase{}
 	}

@@ -27,6 +27,7 @@ var ErrOfferChanged = errors.New("the offer has changed")
 // Wish takes a wish. The same post asking for the same offer is one purchase,
 // however often it comes: it is returned as it stands.
 func (s *Shop) Wish(ctx context.Context, w Wish, now time.Time) (Purchase, error) {
+	now = now.Round(0) // see moveOn
 	o, err := s.offer(ctx, w.Offer)
 	if err != nil {
 		return Purchase{}, err

@@ -200,9 +200,14 @@ func (o *Outbox) begin(do func()) {
 	default:
 	}
 	over := o.over
+	if over == nil { // nobody runs it, but for a Turn
+		go do()
+		return
+	}
 	go func() {
 		for {
 			do()
+			do = nil // what it holds is done with
 			select {
 			case do = <-o.resting:
 			case <-over:

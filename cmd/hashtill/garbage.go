@@ -51,8 +51,8 @@ func collectByLoad(ctx context.Context) {
 		at = time.Now()
 		rate := float64(now[1].Value.Uint64()-before) / at.Sub(since).Seconds()
 		percent := collectPercent(now[0].Value.Uint64(), uint64(rate))
-		if percent >= set*4/5 && percent <= set*5/4 { // to set it stops everything for a moment
-			continue
+		if percent == set || percent > 100 && percent >= set*4/5 && percent <= set*5/4 {
+			continue // to set it stops everything for a moment
 		}
 		debug.SetGCPercent(percent)
 		set = percent

@@ -20,7 +20,7 @@ func phrasesOf(file *i18n.MessageFile) map[string]phrase {
 	all := make(map[string]phrase, len(file.Messages))
 	for _, m := range file.Messages {
 		plural := m.Zero + m.One + m.Two + m.Few + m.Many
-		if p, ok := cutPhrase(m.Other); ok && plural == "" && m.LeftDelim == "" && m.RightDelim == "" {
+		if p, ok := cutPhrase(m.Other); ok && m.Other != "" && plural == "" && m.LeftDelim == "" && m.RightDelim == "" {
 			all[m.ID] = p
 		}
 	}
