@@ -180,7 +180,7 @@ func (c *Counter) ceiling(say words.Words, a offers.Amounts) string {
 
 // cardName is a card as its owner knows it again.
 func cardName(say words.Words, card offers.Card) string {
-	name := say.Say("field.card_ending", map[string]any{"Brand": brand(card.Brand), "Last4": card.Last4})
+	name := cardEnding(say, card)
 	if card.Month > 0 {
 		name += fmt.Sprintf(" (%02d/%04d)", card.Month, card.Year)
 	}

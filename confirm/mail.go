@@ -71,13 +71,14 @@ func letterTo(say words.Words, handle, group string, args map[string]any) letter
 	if handle == "" {
 		hello = "mail.hello_nobody"
 	}
+	text := say.Say("mail."+group+".text", args)
 	return letter{
 		Lang:      say.Lang,
 		Dir:       say.Dir(),
 		Subject:   say.Say("mail."+group+".subject", args),
-		Preheader: say.Say("mail."+group+".text", args), // the greeting says nothing
+		Preheader: text, // the greeting says nothing
 		Hello:     say.Say(hello, map[string]any{"Handle": handle}),
-		Text:      say.Say("mail."+group+".text", args),
+		Text:      text,
 		Colon:     say.Say("mail.colon", nil),
 	}
 }

@@ -30,7 +30,7 @@ func (c *Counter) choices(say words.Words, p offers.Purchase, b offers.Buyer) []
 	}
 	all := make([]choice, len(cards))
 	for i, card := range cards {
-		all[i] = choice{ID: card.ID, Label: say.Say("field.card_ending", map[string]any{"Brand": brand(card.Brand), "Last4": card.Last4}), Chosen: card.ID == meant.ID, Dead: card.Expired(c.Now())}
+		all[i] = choice{ID: card.ID, Label: cardEnding(say, card), Chosen: card.ID == meant.ID, Dead: card.Expired(c.Now())}
 		switch until := map[string]any{"Date": fmt.Sprintf("%02d/%d", card.Month, card.Year)}; {
 		case all[i].Dead:
 			all[i].Note = say.Say("page.cards.expired", until)

@@ -246,7 +246,7 @@ func details(say words.Words, p offers.Purchase, b offers.Buyer) []line {
 	add("total", p.Total.Format(say.Lang))
 	add("tax", taxIncluded(say, p))
 	if p.Card.Last4 != "" {
-		add("card", say.Say("field.card_ending", map[string]any{"Brand": brand(p.Card.Brand), "Last4": p.Card.Last4}))
+		add("card", cardEnding(say, p.Card))
 	}
 	if !p.PaidAt.IsZero() {
 		add("paid", p.PaidAt.UTC().Format(dateMinute))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"sync"
 
 	"github.com/bojanz/currency"
 )
@@ -49,25 +48,17 @@ func (m Money) Times(n int) (Money, error) {
 // "$149.99" in English, "149,99 $US" in French.
 func (m Money) Format(lang string) string {
 	key := reading{m, lang}
-	formatted.Lock()
-	text, known := formatted.all.get(key)
-	formatted.Unlock()
-	if known {
-		return text
+	text, known := formatted.get(key)
+	if !known {
+		text = m.format(lang)
+		formatted.put(key, text, nil)
 	}
-	text = m.format(lang)
-	formatted.Lock()
-	defer formatted.Unlock()
-	formatted.all.put(key, text)
 	return text
 }
 
 // formatted are amounts as they were formatted lately: prices are said again and again,
 // and to put one together takes 10 µs.
-var formatted struct {
-	sync.Mutex
-	all lately[reading, string]
-}
+var formatted lately[reading, string]
 
 // A reading is an amount as the readers of a language see it.
 type reading struct {

@@ -114,7 +114,7 @@ func (s *Shop) Perform(ctx context.Context, l store.Lease) error {
 	}
 	p, remembered := Purchase{}, false
 	if e.Since > 0 && follows(e.Kind) {
-		p, remembered = s.recent.get(e.Purchase, e.Since, s.Now())
+		p, remembered = s.recent.since(e.Purchase, e.Since, s.Now())
 	}
 	halted, err := s.IsHalted(), error(nil)
 	switch {

@@ -29,10 +29,7 @@ const (
 // refusal or that an effect is not needed any more, is decided on what the store says.
 // Whoever performs an effect asks for a purchase that is not older than the commit that
 // owed it. A charge begins on what the store says.
-type recent struct {
-	mu  sync.Mutex
-	all lately[ID, *remembered]
-}
+type recent struct{ lately[ID, *remembered] }
 
 // A remembered purchase is not written to.
 type remembered struct {
@@ -44,35 +41,15 @@ type remembered struct {
 // keep remembers a purchase that has been committed as that value.
 func (r *recent) keep(p Purchase, value []byte, now time.Time) {
 	p.remembered = true
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if old, known := r.all.get(p.ID); known && old.p.version >= p.version {
-		return // who committed later was here first
-	}
-	r.all.put(p.ID, &remembered{p, value, now})
+	r.put(p.ID, &remembered{p, value, now}, func(old *remembered) bool {
+		return old.p.version >= p.version // who committed later was here first
+	})
 }
 
-// turn drops what is older than the last turn but one.
-func (r *recent) turn() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all.turn()
-}
-
-// forget forgets all: it is not known how a commit has ended. A store that fails over may
-// have forgotten what it had acknowledged, and count the versions of something else since.
-func (r *recent) forget() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = lately[ID, *remembered]{}
-}
-
-// get is a purchase as it was committed by this process a moment ago, at that version or
-// a later one.
-func (r *recent) get(id ID, version int64, now time.Time) (p Purchase, ok bool) {
-	r.mu.Lock()
-	m, known := r.all.get(id)
-	r.mu.Unlock()
+// since is a purchase as it was committed by this process a moment ago, at that version
+// or a later one.
+func (r *recent) since(id ID, version int64, now time.Time) (p Purchase, ok bool) {
+	m, known := r.get(id)
 	if !known || m.p.version < version {
 		return Purchase{}, false
 	}
@@ -85,9 +62,7 @@ func (r *recent) get(id ID, version int64, now time.Time) (p Purchase, ok bool) 
 // read is readPurchase, but what is remembered is not decoded again: a tenth of what was
 // left of the CPU of a purchase without its store (hashtill bench buy --store memory).
 func (r *recent) read(id ID, rec store.Record) (Purchase, error) {
-	r.mu.Lock()
-	m, known := r.all.get(id)
-	r.mu.Unlock()
+	m, known := r.get(id)
 	if !known || !bytes.Equal(m.value, rec.Value) {
 		return readPurchase(rec)
 	}
@@ -97,20 +72,46 @@ func (r *recent) read(id ID, rec store.Record) (Purchase, error) {
 }
 
 // lately keeps what was put into it lately: recentMost at least, and twice as many at
-// most, and after two turns nothing of it.
-type lately[K comparable, V any] struct{ young, aged map[K]V }
+// most, and after two turns nothing of it. Many may use it at once.
+type lately[K comparable, V any] struct {
+	mu          sync.Mutex
+	young, aged map[K]V
+}
 
 // turn drops what was not put into it since the last turn but one.
-func (l *lately[K, V]) turn() { l.young, l.aged = nil, l.young }
+func (l *lately[K, V]) turn() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.young, l.aged = nil, l.young
+}
+
+// forget drops all.
+func (l *lately[K, V]) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.young, l.aged = nil, nil
+}
 
 func (l *lately[K, V]) get(key K) (v V, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.find(key)
+}
+
+func (l *lately[K, V]) find(key K) (v V, known bool) {
 	if v, known = l.young[key]; !known {
 		v, known = l.aged[key]
 	}
 	return v, known
 }
 
-func (l *lately[K, V]) put(key K, v V) {
+// put keeps v, unless what is kept already is to stay. Where stays is nil, it is not.
+func (l *lately[K, V]) put(key K, v V, stays func(old V) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, known := l.find(key); known && stays != nil && stays(old) {
+		return
+	}
 	if len(l.young) >= recentMost || l.young == nil {
 		l.young, l.aged = map[K]V{}, l.young
 	}
@@ -121,17 +122,7 @@ func (l *lately[K, V]) put(key K, v V) {
 // in. The records are read all the same, and decoded where they are others: a purchase
 // looks at its buyer six times, which took a tenth of its CPU (hashtill bench buy --store
 // memory).
-type decoded struct {
-	mu  sync.Mutex
-	all lately[Account, decodedBuyer]
-}
-
-// turn drops what was decoded before the last turn but one.
-func (d *decoded) turn() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all.turn()
-}
+type decoded struct{ lately[Account, decodedBuyer] }
 
 // A decodedBuyer is not written to.
 type decodedBuyer struct {
@@ -141,18 +132,14 @@ type decodedBuyer struct {
 
 // read is readBuyer for who only reads what it answers.
 func (d *decoded) read(a Account, r store.Record) (Buyer, error) {
-	d.mu.Lock()
-	known, ok := d.all.get(a)
-	d.mu.Unlock()
+	known, ok := d.get(a)
 	if ok && bytes.Equal(known.value, r.Value) {
 		known.b.version = r.Version
 		return known.b, nil
 	}
 	b, err := readBuyer(r)
 	if err == nil && r.Version > 0 {
-		d.mu.Lock()
-		d.all.put(a, decodedBuyer{r.Value, b})
-		d.mu.Unlock()
+		d.put(a, decodedBuyer{r.Value, b}, nil)
 	}
 	return b, err
 }

@@ -122,26 +122,26 @@ func TestRecent(t *testing.T) {
 	id := func(n int) ID { return NewID("x", string(rune(n)), "buytee") }
 	r.keep(Purchase{ID: id(1), State: Mailed, version: 5}, nil, t0)
 	r.keep(Purchase{ID: id(1), State: Coded, version: 4}, nil, t0)
-	if p, ok := r.get(id(1), 5, t0.Add(recentFor)); !ok || p.State != Mailed || !p.remembered {
+	if p, ok := r.since(id(1), 5, t0.Add(recentFor)); !ok || p.State != Mailed || !p.remembered {
 		t.Errorf("%+v, %v", p, ok)
 	}
-	if _, ok := r.get(id(1), 6, t0); ok {
+	if _, ok := r.since(id(1), 6, t0); ok {
 		t.Error("it is older than what was asked for")
 	}
-	if _, ok := r.get(id(1), 0, t0.Add(recentFor+1)); ok {
+	if _, ok := r.since(id(1), 0, t0.Add(recentFor+1)); ok {
 		t.Error("it is remembered for too long")
 	}
-	if _, ok := r.get(id(1), 0, t0.Add(-1)); ok {
+	if _, ok := r.since(id(1), 0, t0.Add(-1)); ok {
 		t.Error("it is remembered from the future")
 	}
 	for n := range 3 * recentMost {
 		r.keep(Purchase{ID: id(n + 2), version: 1}, nil, t0)
 	}
-	if _, ok := r.get(id(1), 0, t0); ok || len(r.all.young)+len(r.all.aged) > 2*recentMost {
-		t.Errorf("%d are remembered", len(r.all.young)+len(r.all.aged))
+	if _, ok := r.since(id(1), 0, t0); ok || len(r.young)+len(r.aged) > 2*recentMost {
+		t.Errorf("%d are remembered", len(r.young)+len(r.aged))
 	}
 	r.forget()
-	if _, ok := r.get(id(3*recentMost+1), 0, t0); ok {
+	if _, ok := r.since(id(3*recentMost+1), 0, t0); ok {
 		t.Error("it is not forgotten")
 	}
 }
@@ -215,7 +215,7 @@ func TestRememberedAsRead(t *testing.T) {
 	}
 	s.settle()
 	s.is(p.ID, Paid)
-	m, ok := s.recent.all.get(p.ID)
+	m, ok := s.recent.get(p.ID)
 	if !ok {
 		t.Fatal("it is not remembered")
 	}
@@ -237,8 +237,8 @@ func TestRememberedNotForLong(t *testing.T) {
 	p := s.wish(1, "post")
 	s.settle()
 	kept := func() bool {
-		_, purchase := s.recent.all.get(p.ID)
-		_, buyer := s.decoded.all.get(account(1))
+		_, purchase := s.recent.get(p.ID)
+		_, buyer := s.decoded.get(account(1))
 		if purchase != buyer {
 			t.Errorf("kept: the purchase %v, the buyer %v", purchase, buyer)
 		}

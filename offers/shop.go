@@ -119,7 +119,7 @@ func (s *Shop) Echo(ctx context.Context, c Code, by Account, post string, now ti
 
 // latest is a purchase as it was a moment ago.
 func (s *Shop) latest(ctx context.Context, id ID) (Purchase, error) {
-	if p, known := s.recent.get(id, 0, s.Now()); known {
+	if p, known := s.recent.since(id, 0, s.Now()); known {
 		return p, nil
 	}
 	return s.Purchase(ctx, id)
@@ -393,7 +393,7 @@ func (s *Shop) moveOn(ctx context.Context, before Purchase, ev Event, settle *st
 			s.committed(ctx, before, after, ev, c)
 			return after, refusal
 		case !errors.As(err, &guard):
-			s.recent.forget()
+			s.recent.forget() // how the commit has ended is not known, and a store that fails over may have forgotten others
 			return Purchase{}, fmt.Errorf("%s of purchase %s: %w", ev.Kind, id, err)
 		case guard.Err == store.ErrBound && strings.HasPrefix(guard.Key, "waits/"):
 			ev.Reason = LimitReached

@@ -108,7 +108,6 @@ func (w *writer) call(ctx context.Context, c store.Change) error {
 
 // pack implements errand.
 func (w *writer) pack(ctx context.Context, packet redis.Pipeliner) (bytes int) {
-	w.batch = nil
 	b := newBatch(w.db, w.shard)
 	for len(b.jobs) < maxBatch && b.size() < maxBatchBytes {
 		next := w.next()

@@ -48,7 +48,6 @@ func (r *reader) waiting() int { return len(r.looks) }
 
 // pack implements errand.
 func (r *reader) pack(ctx context.Context, packet redis.Pipeliner) (bytes int) {
-	clear(r.together)
 	r.together, r.keys = r.together[:0], r.keys[:0]
 	for more := true; more && len(r.keys) < maxLooked; {
 		select {
